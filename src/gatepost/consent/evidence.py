@@ -1,0 +1,119 @@
+"""Facts about a person's consent: what the ledger records, and in which bytes.
+
+A `Fact` is one event before it is recorded. Its payload is canonical JSON (sorted keys, no
+blanks, UTF-8), so that the commitment to it can be computed again years later.
+The ledger keeps, per event, only a salted commitment (SHA-256 over salt and payload);
+payload and salt lie beside it and can be erased without breaking the chain (promise 5).
+
+*Fails:* `ValueError` for a payload that is not one.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+
+SALT_BYTES = 16
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    GRANTED = "granted"
+    REQUESTED = "requested"  # double opt-in asked for, not yet confirmed
+    CONFIRMED = "confirmed"
+    WITHDRAWN = "withdrawn"
+    RESUBSCRIBED = "resubscribed"
+    ENGAGED = "engaged"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    SUPPRESSED = "suppressed"
+    SUPPRESSION_LIFTED = "suppression-lifted"
+    TRANSFERRED = "transferred"
+    TEXT_SHOWN = "text-shown"
+    WELCOMED = "welcomed"
+    ERASED = "erased"
+
+
+class TextState(StrEnum):
+    """What the consent text behind a grant is worth, as it stood when the grant was recorded."""
+
+    VALID = "valid"
+    INVALID = "invalid"  # attestations missing, pre-ticked, conditional, hidden in terms
+    NONE = "none"  # no source, or a source without a text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One event about one person, for one sender.
+
+    `at` is the time of the act, in UTC. `stream` is "" where the event concerns every bulk
+    stream of `sender` (a withdrawal from everything) or none (a bounce). `actor` is who acted:
+    "recipient", "staff", "import", "mailer" or "system"; `method` how: "one-click", "page",
+    "form", "mailto", "cli", "api", "import", "feedback".
+
+    For suppressions `scope` is "all" or "bulk" and `suppression` its reason:
+    "unsubscribed", "complaint", "hard-bounce", "soft-bounces", "manual" or "erased".
+    `bought`, `informed` and `could_decline` complete an existing-customer basis (WP-8).
+    """
+
+    kind: EventKind
+    at: datetime
+    sender: str = ""
+    stream: str = ""
+    basis: str = ""
+    source: str = ""
+    text_version: str = ""
+    text_state: TextState = TextState.NONE
+    actor: str = "system"
+    method: str = ""
+    url: str = ""
+    ip: str = ""
+    user_agent: str = ""
+    confirmed_at: datetime | None = None
+    last_activity_at: datetime | None = None
+    categories: tuple[str, ...] = ()
+    bought: bool = False
+    informed: bool = False
+    could_decline: bool = False
+    welcome_due: bool = False  # our own form's single opt-in: counts once the welcome mail is out
+    scope: str = ""
+    suppression: str = ""
+    explanation: str = ""
+    note: str = ""
+    submission: str = ""
+
+    def payload(self) -> bytes:
+        """The canonical bytes that the commitment covers."""
+        values: dict[str, object] = {}
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if value == spec.default and spec.name != "at":
+                continue
+            if isinstance(value, datetime):
+                value = value.astimezone(UTC).isoformat(timespec="milliseconds")
+            values[spec.name] = list(value) if isinstance(value, tuple) else value
+        return json.dumps(
+            values, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        ).encode()
+
+    @classmethod
+    def from_payload(cls, payload: bytes) -> "Fact":
+        """The fact that `payload` describes. Raises `ValueError` if it describes none."""
+        try:
+            values = json.loads(payload)
+            for name in ("at", "confirmed_at", "last_activity_at"):
+                if values.get(name):
+                    values[name] = datetime.fromisoformat(values[name])
+            values["kind"] = EventKind(values["kind"])
+            values["text_state"] = TextState(values.get("text_state", TextState.NONE))
+            values["categories"] = tuple(values.get("categories", ()))
+            return cls(**values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("the payload is not that of an event") from error
+
+
+def commitment(salt: bytes, payload: bytes) -> bytes:
+    """The 32 bytes that stand for `payload` in the chain; `salt` is 16 random bytes."""
+    return hashlib.sha256(b"gatepost event\x00" + salt + payload).digest()

@@ -1,0 +1,33 @@
+"""What came of an attempt to hand a copy to upstream."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gatepost.mail.reply import Reply
+
+
+class Result(StrEnum):
+    """The end of one attempt for one recipient."""
+
+    DELIVERED = "delivered"  # upstream answered 2yz to the end of data
+    DEFERRED = "deferred"  # try again later
+    FAILED = "failed"  # never again; a DSN is due
+    UNSENT = "unsent"  # the attempt did not begin (upstream away, withdrawn, shutting down)
+
+
+class Scope(StrEnum):
+    """How far the trouble reaches, so that the rest of the queue can act on it."""
+
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
+    CONNECTION = "connection"
+    UPSTREAM = "upstream"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt's end. `reply` is upstream's, or one in its form for trouble without any."""
+
+    result: Result
+    reply: Reply
+    scope: Scope = Scope.RECIPIENT
