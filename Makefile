@@ -1,0 +1,49 @@
+# make demo   a tour of the whole product on loopback
+# make test   all tests, against the built wheel, with all set-up
+# make lint   ruff, mypy --strict, import-linter
+# make bench  delivered recipients per second beside a plain Postfix
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: demo test lint bench check constraints clean
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+SOURCES := $(shell find src templates -type f -not -name '*.pyc' 2>/dev/null) pyproject.toml README.md
+
+demo: $(VENV)/.wheel
+	$(VENV)/bin/gatepost demo
+
+test: $(VENV)/.wheel
+	.ci/test $(TESTS)
+
+lint: $(VENV)/.wheel
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	PYTHONPATH=src $(VENV)/bin/lint-imports
+
+bench: $(VENV)/.wheel
+	.ci/packages bench
+	$(PYTHON) bench/run.py
+
+# The environment holds exactly what constraints.txt names, checked by hash.
+$(VENV)/.packages: constraints.txt .ci/environment
+	.ci/environment $(VENV)
+	touch $@
+
+# Tests, demo and bench use what a user would get: the wheel, not the source tree.
+$(VENV)/.wheel: $(VENV)/.packages $(SOURCES)
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(PYTHON) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(PYTHON) -m pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
+	touch $@
+
+# Renew constraints.txt after a change of dependencies (needs pip-tools).
+constraints:
+	pip-compile --quiet --strip-extras --extra test --extra lint --extra build \
+	  --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --no-header --no-annotate --output-file constraints.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) build
