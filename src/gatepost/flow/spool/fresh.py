@@ -1,0 +1,48 @@
+"""The list of fresh withdrawals: asked right before a copy's first byte.
+
+Consent is decided when a submission arrives and again when a copy is claimed. Between that
+claim and the wire lie composing, signing and a place in a connection's queue; a withdrawal
+answered in that time must still win (promise 3). Whoever records a withdrawal in this
+process adds it here before answering; those of other processes are read from the store
+several times a second.
+
+In: subject, sender, stream ("" for every bulk stream of the sender), and when the copy was
+decided. Out: yes or no. A copy decided well after the withdrawal was decided in its
+knowledge: whoever came back in the meantime gets mail again.
+*Known limits:* entries are kept for as long as a copy can be on its way, not forever.
+"""
+
+from datetime import datetime, timedelta
+
+# Withdrawals of other processes carry the time at which their transaction began, and clocks
+# are read at slightly different moments: within this span the withdrawal wins.
+BENEFIT_OF_THE_DOUBT = timedelta(seconds=5)
+
+
+class FreshWithdrawals:
+    """Who withdrew so recently that claimed copies may still be on their way."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[int, str, str], datetime] = {}
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def add(self, subject: int, sender: str, stream: str, at: datetime) -> None:
+        """Note a withdrawal recorded at `at`; `sender` "" stands for all senders (erasure)."""
+        self._since[subject, sender, stream] = at
+
+    def covers(self, subject: int, sender: str, stream: str, decided_at: datetime) -> bool:
+        """Whether a copy of `stream` to `subject`, decided at `decided_at`, must not start."""
+        if not self._since:
+            return False
+        for key in ((subject, sender, stream), (subject, sender, ""), (subject, "", "")):
+            since = self._since.get(key)
+            if since is not None and since + BENEFIT_OF_THE_DOUBT >= decided_at:
+                return True
+        return False
+
+    def prune(self, before: datetime) -> None:
+        """Drop entries older than `before`; every copy decided by then has ended."""
+        for key in [key for key, at in self._since.items() if at < before]:
+            del self._since[key]

@@ -1,0 +1,48 @@
+"""Promise 3: a withdrawal wins at once, also over copies that were decided before it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gatepost.flow.spool.fresh import FreshWithdrawals
+
+NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("withdrawn", "copy", "covered"),
+    [
+        ((7, "acme", "news"), (7, "acme", "news"), True),
+        ((7, "acme", ""), (7, "acme", "news"), True),
+        ((7, "", ""), (7, "acme", "news"), True),
+        ((7, "acme", "news"), (7, "acme", "offers"), False),
+        ((7, "acme", ""), (7, "other", "news"), False),
+        ((8, "acme", "news"), (7, "acme", "news"), False),
+    ],
+)
+def test_scope(withdrawn, copy, covered):
+    fresh = FreshWithdrawals()
+    fresh.add(*withdrawn, NOW)
+    assert fresh.covers(*copy, decided_at=NOW - MINUTE) is covered
+
+
+def test_who_came_back_gets_the_copies_decided_afterwards():
+    fresh = FreshWithdrawals()
+    fresh.add(7, "acme", "news", NOW)
+    assert not fresh.covers(7, "acme", "news", decided_at=NOW + MINUTE)
+
+
+def test_in_doubt_the_withdrawal_wins():
+    fresh = FreshWithdrawals()
+    fresh.add(7, "acme", "news", NOW)
+    assert fresh.covers(7, "acme", "news", decided_at=NOW + timedelta(seconds=1))
+
+
+def test_prune_forgets_only_what_is_older():
+    fresh = FreshWithdrawals()
+    fresh.add(1, "acme", "news", NOW - 10 * MINUTE)
+    fresh.add(2, "acme", "news", NOW)
+    fresh.prune(NOW - 5 * MINUTE)
+    assert len(fresh) == 1
+    assert fresh.covers(2, "acme", "news", decided_at=NOW - MINUTE)
