@@ -10,7 +10,7 @@ payload and salt lie beside it and can be erased without breaking the chain (pro
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -48,7 +48,8 @@ class TextState(StrEnum):
 class Fact:
     """One event about one person, for one sender.
 
-    `at` is the time of the act, in UTC. `stream` is "" where the event concerns every bulk
+    `at` is the time of the act. Times must know their zone; they are kept in UTC and in whole
+    milliseconds, as they are recorded. `stream` is "" where the event concerns every bulk
     stream of `sender` (a withdrawal from everything) or none (a bounce). `actor` is who acted:
     "recipient", "staff", "import", "mailer" or "system"; `method` how: "one-click", "page",
     "form", "mailto", "cli", "api", "import", "feedback".
@@ -84,15 +85,21 @@ class Fact:
     note: str = ""
     submission: str = ""
 
+    def __post_init__(self) -> None:
+        for name in ("at", "confirmed_at", "last_activity_at"):
+            moment = getattr(self, name)
+            if moment is not None:
+                object.__setattr__(self, name, _as_recorded(moment))
+
     def payload(self) -> bytes:
         """The canonical bytes that the commitment covers."""
         values: dict[str, object] = {}
         for spec in fields(self):
             value = getattr(self, spec.name)
-            if value == spec.default and spec.name != "at":
+            if spec.default is not MISSING and value == spec.default:
                 continue
             if isinstance(value, datetime):
-                value = value.astimezone(UTC).isoformat(timespec="milliseconds")
+                value = value.isoformat(timespec="milliseconds")
             values[spec.name] = list(value) if isinstance(value, tuple) else value
         return json.dumps(
             values, sort_keys=True, separators=(",", ":"), ensure_ascii=False
@@ -117,3 +124,11 @@ class Fact:
 def commitment(salt: bytes, payload: bytes) -> bytes:
     """The 32 bytes that stand for `payload` in the chain; `salt` is 16 random bytes."""
     return hashlib.sha256(b"gatepost event\x00" + salt + payload).digest()
+
+
+def _as_recorded(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("the time of an event must know its zone")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -3,9 +3,13 @@
 Standing is derived from events and kept beside them so that a decision is one look-up; it
 can be rebuilt from the events at any time and must come out the same (`fold` depends on the
 times of the acts, not on the order of recording).
+
+A standing forgets nothing that a decision may need: a withdrawal does not remove the grants
+before it, it only outweighs them. So `now`, the stream's policy and the withdrawal meet in
+one place, the decision, and not in the order in which facts happened to come in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gatepost.consent.evidence import TextState
@@ -13,7 +17,11 @@ from gatepost.consent.evidence import TextState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """One piece of evidence that speaks for mailing: a basis with its circumstances."""
+    """One piece of evidence that speaks for mailing: a basis with its circumstances.
+
+    A grant without a basis is a bare act: the person confirmed or came back without saying
+    to what. It counts through the grants and requests it refers to (`Standing.evidence`).
+    """
 
     basis: str
     at: datetime
@@ -21,21 +29,55 @@ class Grant:
     text_version: str = ""
     text_state: TextState = TextState.NONE
     confirmed_at: datetime | None = None
+    renewed_at: datetime | None = None  # a later bare act of coming back stands behind it
     last_activity_at: datetime | None = None
     categories: tuple[str, ...] = ()
     soft_opt_in: bool = False  # bought, informed and could decline: all three
     welcome_due: bool = False
+    pending: bool = False  # asked for by double opt-in; counts when confirmed, never before
     lifts_withdrawal: bool = False  # the person came back, or staff documented that they did
+    own_act: bool = False  # done by the person, not by staff or an import
+
+    @property
+    def effective_at(self) -> datetime:
+        """When it took effect: the confirmation rather than the sign-up (JU-17)."""
+        return self.renewed_at or self.confirmed_at or self.at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """All that counts for one address and one stream. Times are UTC."""
+    """All that counts for one address and one stream. Times are UTC, the latest of each."""
 
     grants: tuple[Grant, ...] = ()
     requested_at: datetime | None = None
     withdrawn_at: datetime | None = None
-    engaged_at: datetime | None = None
+    engaged_at: datetime | None = None  # a sign of life (WP-3)
+    active_at: datetime | None = None  # use of the service, for memberships (HS-10)
+    welcomed_at: datetime | None = None  # the welcome mail left (JU-18)
+
+    def evidence(self) -> tuple[Grant, ...]:
+        """The grants with every bare act applied to what it refers to.
+
+        A bare act refers to what its source recorded; without a source, to everything that
+        was there before it.
+        """
+        bare = [grant for grant in self.grants if not grant.basis]
+        if not bare:
+            return self.grants
+        full = [grant for grant in self.grants if grant.basis]
+        found = list(full)
+        for act in bare:
+            for grant in full:
+                if act.source == grant.source if act.source else grant.at <= act.at:
+                    found.extend(_applied(act, grant))
+        return tuple(found)
+
+    @property
+    def is_welcomed(self) -> bool:
+        """Whether the welcome mail has left since the person last withdrew."""
+        return self.welcomed_at is not None and (
+            self.withdrawn_at is None or self.welcomed_at > self.withdrawn_at
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +106,26 @@ class Person:
 
 
 STRANGER = Person()
+
+
+def _applied(act: Grant, grant: Grant) -> tuple[Grant, ...]:
+    if act.confirmed_at is not None:
+        return (
+            replace(
+                grant,
+                confirmed_at=act.confirmed_at,
+                pending=False,
+                lifts_withdrawal=act.lifts_withdrawal,
+                own_act=act.own_act,
+            ),
+        )
+    if grant.pending:
+        return ()  # coming back confirms no request (JU-17)
+    return (
+        replace(
+            grant,
+            renewed_at=act.at,
+            lifts_withdrawal=act.lifts_withdrawal,
+            own_act=act.own_act,
+        ),
+    )
