@@ -1,0 +1,212 @@
+"""Opens the store and runs operations on it.
+
+In: a URL ("" for the embedded SQLite file in `data_dir`) and operations, functions of `Tx`.
+Out: their results, after COMMIT. Writing has one thread per process and is committed in
+groups (`writer`); reading has two threads, each operation with a snapshot of its own.
+
+*Fails:* `StoreUnavailable` (out of reach, locked too long, disk full), `StoreBroken`
+(damaged), `StoreTooNew`, `KeysError`. After trouble has passed everything works again
+without a restart.
+*Known limits:* a store does not survive `fork`; open one per process.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Engine, insert, select
+
+from gatepost.store import schema
+from gatepost.store.clock import Clock
+from gatepost.store.connection import (
+    PATIENCE_SECONDS,
+    Link,
+    postgresql_engine,
+    sqlite_engine,
+)
+from gatepost.store.keys import KeysError, StoreKeys
+from gatepost.store.keys import load as load_keys
+from gatepost.store.lock import FileLock
+from gatepost.store.tables.ledger import meta
+from gatepost.store.transaction import BatchOp, Tx
+from gatepost.store.trouble import (
+    StoreBroken,
+    StoreTooNew,
+    StoreUnavailable,
+    Trouble,
+    classify,
+    exception_for,
+)
+from gatepost.store.writer import Desk, Job, read, write
+
+__all__ = [
+    "BatchOp",
+    "KeysError",
+    "Store",
+    "StoreBroken",
+    "StoreKeys",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "Tx",
+]
+
+J = TypeVar("J")
+R = TypeVar("R")
+T = TypeVar("T")
+
+DATABASE = "gatepost.db"
+LOCK = "gatepost.lock"
+_READERS = 2
+
+
+class Store:
+    """An open store. Its methods may be called from any thread and any event loop."""
+
+    keys: StoreKeys
+
+    def __init__(
+        self, keys: StoreKeys, write_engine: Engine, read_engine: Engine, lock: FileLock | None
+    ) -> None:
+        self.keys = keys
+        self._clock = Clock()
+        self._lock = lock
+        self._writer = Desk(write, [Link(write_engine, keys=keys, clock=self._clock, guard=lock)])
+        self._readers = Desk(
+            read, [Link(read_engine, keys=keys, clock=self._clock) for _ in range(_READERS)]
+        )
+
+    @classmethod
+    def open(cls, url: str, data_dir: Path, *, create: bool = True) -> Self:
+        """Opens the store, and makes what it lacks: folder 0700, keys 0600, schema.
+
+        `url` is "" or `postgresql://…`. Without `create`, a store that is not there yet is
+        `StoreUnavailable`. Raises `ValueError` for a URL of another kind.
+        """
+        if url and not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("the store's url is empty or begins with postgresql://")
+        try:
+            return cls._open(url.replace("postgres://", "postgresql://", 1), data_dir, create)
+        except StoreUnavailable:
+            raise
+        except OSError as error:
+            raise StoreUnavailable(f"{error.filename or data_dir}: {error.strerror}") from error
+        except Exception as error:
+            trouble = classify(error)
+            if trouble is Trouble.NONE:
+                raise
+            raise exception_for(trouble, error) from error
+
+    @classmethod
+    def _open(cls, url: str, data_dir: Path, create: bool) -> Self:
+        path = data_dir / DATABASE
+        if create:
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not data_dir.is_dir() or not (url or path.exists()):
+            raise StoreUnavailable(f"there is no store in {data_dir}: run gatepost init")
+        keys = load_keys(data_dir / "keys", create=create)
+        lock = None if url else FileLock(data_dir / LOCK, patience=PATIENCE_SECONDS)
+        try:
+            if url:
+                engines = [postgresql_engine(url, writes=writes) for writes in (True, False)]
+            else:
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                engines = [sqlite_engine(path, writes=writes) for writes in (True, False)]
+            guard: AbstractContextManager[None] = lock or nullcontext()
+            with guard:
+                schema.migrate(engines[0])
+        except BaseException:
+            if lock:
+                lock.close()
+            raise
+        store = cls(keys, engines[0], engines[1], lock)
+        try:
+            store.write_now(_check_keys)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def __enter__(self) -> Self:
+        """The store itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes it."""
+        self.close()
+
+    def close(self) -> None:
+        """Finishes what is queued, ends the threads, gives connections back."""
+        self._writer.close()
+        self._readers.close()
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def now(self) -> datetime:
+        """The store's time, in UTC: on PostgreSQL the server's."""
+        return self._clock.now()
+
+    async def write(self, op: Callable[[Tx], T]) -> T:
+        """Runs `op` in the writer thread and returns after COMMIT.
+
+        `op` may run more than once and may share its transaction with others.
+        """
+        answer: T = await self._ask(self._writer, Job(op))
+        return answer
+
+    async def batch(self, op: BatchOp[J, R], job: J) -> R:
+        """Has `op` do `job`, together with the jobs that wait for it, and returns after COMMIT."""
+        answer: R = await self._ask(self._writer, Job(op, job))
+        return answer
+
+    async def read(self, op: Callable[[Tx], T]) -> T:
+        """Runs `op` in a reader thread, on one snapshot; it cannot write."""
+        answer: T = await self._ask(self._readers, Job(op))
+        return answer
+
+    def write_now(self, op: Callable[[Tx], T]) -> T:
+        """As `write`, blocking: for commands."""
+        answer: T = self._ask_now(self._writer, Job(op))
+        return answer
+
+    def batch_now(self, op: BatchOp[J, R], job: J) -> R:
+        """As `batch`, blocking."""
+        answer: R = self._ask_now(self._writer, Job(op, job))
+        return answer
+
+    def read_now(self, op: Callable[[Tx], T]) -> T:
+        """As `read`, blocking."""
+        answer: T = self._ask_now(self._readers, Job(op))
+        return answer
+
+    @staticmethod
+    async def _ask(desk: Desk, job: Job) -> Any:
+        future = job.for_loop()
+        desk.put(job)
+        return await future
+
+    @staticmethod
+    def _ask_now(desk: Desk, job: Job) -> Any:
+        future = job.for_thread()
+        desk.put(job)
+        return future.result()
+
+
+def _check_keys(tx: Tx) -> None:
+    """Makes sure that the keys are those the store was made with.
+
+    With a foreign suppression key nobody would be recognised, and all who left would be
+    strangers.
+    """
+    found = dict(tx.connection.execute(select(meta.c.name, meta.c.value)).tuples().all())
+    for name, fingerprint in tx.keys.fingerprints().items():
+        if name not in found:
+            tx.connection.execute(insert(meta).values(name=name, value=fingerprint))
+        elif found[name] != fingerprint:
+            raise KeysError(
+                f"{name} is not the key this store was made with: restore it from the backup, "
+                "or copy it from another gateway on the same store"
+            )

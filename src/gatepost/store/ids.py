@@ -1,0 +1,42 @@
+"""Ids: random, 63 bits, positive; printed as 13 characters that survive being read aloud.
+
+The text is lower-case Crockford base32 (no i, l, o, u). Reading is lenient about case,
+and about the letters people confuse.
+
+*Fails:* `ValueError` for a text that is no id.
+"""
+
+import secrets
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+_VALUES |= {"i": 1, "l": 1, "o": 0}
+_LENGTH = 13
+_LIMIT = 1 << 63
+
+
+def new_id() -> int:
+    """A random id; never 0."""
+    return secrets.randbelow(_LIMIT - 1) + 1
+
+
+def to_text(number: int) -> str:
+    """The 13 characters for people. Raises `ValueError` outside 1 … 2**63 - 1."""
+    if not 0 < number < _LIMIT:
+        raise ValueError(f"{number} is no id")
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(60, -1, -5))
+
+
+def from_text(text: str) -> int:
+    """The id that `text` stands for. Raises `ValueError`."""
+    if len(text) != _LENGTH:
+        raise ValueError(f"an id has {_LENGTH} characters")
+    number = 0
+    for character in text.lower():
+        value = _VALUES.get(character)
+        if value is None:
+            raise ValueError(f"no id contains {character!r}")
+        number = number << 5 | value
+    if not 0 < number < _LIMIT:
+        raise ValueError("the id is out of range")
+    return number

@@ -1,0 +1,135 @@
+"""The store's keys: files in `data_dir/keys`, each readable by its owner alone.
+
+`suppression.key` makes the hashes that addresses are found by. It is never changed: without
+it nobody who left is recognised. `ledger.key` seals the ledger's blocks. `links.json`
+holds the ring of keys behind the links in mails: ids, which one is current, which are
+compromised. All three belong into every backup, and gateways that share a store share them.
+
+In: a directory. Out: `StoreKeys`. Missing files are made, with `create`.
+*Fails:* `KeysError`: unreadable, malformed, or readable by others.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from types import MappingProxyType
+
+from gatepost.mail.address import Address
+from gatepost.store.trouble import StoreUnavailable
+
+KEY_BYTES = 32
+HASH_BYTES = 16
+MAX_LINK_KEY_ID = 63
+
+
+class KeysError(StoreUnavailable):
+    """The keys are missing, malformed, or open to others; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreKeys:
+    """All keys of one store. They never show in `repr`, logs or errors."""
+
+    suppression: bytes = field(repr=False)
+    ledger: bytes = field(repr=False)
+    link_keys: Mapping[int, bytes] = field(repr=False)
+    link_current: int
+    link_compromised: frozenset[int] = frozenset()
+
+    def address_hash(self, address: Address) -> bytes:
+        """The 16 bytes that `address` is found by, also after its erasure."""
+        return self.key_hash(address.key)
+
+    def key_hash(self, key: str) -> bytes:
+        """The same for an `Address.key`."""
+        return blake2b(key.encode(), digest_size=HASH_BYTES, key=self.suppression).digest()
+
+    def fingerprints(self) -> dict[str, str]:
+        """What tells one set of keys from another without revealing either."""
+        return {
+            name: blake2b(b"gatepost fingerprint", digest_size=8, key=key).hexdigest()
+            for name, key in (("suppression.key", self.suppression), ("ledger.key", self.ledger))
+        }
+
+
+def load(directory: Path, *, create: bool = True) -> StoreKeys:
+    """The keys in `directory`, made where missing if `create`. Raises `KeysError`."""
+    try:
+        if create:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_missing(directory)
+        return _read(directory)
+    except OSError as error:
+        raise KeysError(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def _make_missing(directory: Path) -> None:
+    for name in ("suppression.key", "ledger.key"):
+        _make(directory / name, secrets.token_bytes(KEY_BYTES).hex() + "\n")
+    ring = {"current": 0, "compromised": [], "keys": {"0": secrets.token_bytes(KEY_BYTES).hex()}}
+    _make(directory / "links.json", json.dumps(ring, indent=2) + "\n")
+
+
+def _make(path: Path, text: str) -> None:
+    """Makes the file with all of its content or not at all; never replaces one."""
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # another process was quicker: its key is the key
+    finally:
+        draft.unlink()
+
+
+def _read(directory: Path) -> StoreKeys:
+    link_keys, current, compromised = _read_ring(directory / "links.json")
+    return StoreKeys(
+        suppression=_key_from(_text(directory / "suppression.key"), "suppression.key"),
+        ledger=_key_from(_text(directory / "ledger.key"), "ledger.key"),
+        link_keys=MappingProxyType(link_keys),
+        link_current=current,
+        link_compromised=compromised,
+    )
+
+
+def _read_ring(path: Path) -> tuple[dict[int, bytes], int, frozenset[int]]:
+    try:
+        ring = json.loads(_text(path))
+        keys = {int(number): _key_from(text, path.name) for number, text in ring["keys"].items()}
+        current = int(ring["current"])
+        compromised = frozenset(int(number) for number in ring.get("compromised", ()))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise KeysError(f"{path}: not a ring of link keys; restore it from a backup") from error
+    if current not in keys or not all(0 <= number <= MAX_LINK_KEY_ID for number in keys):
+        raise KeysError(f"{path}: the current key is missing, or an id is out of range")
+    if current in compromised:
+        raise KeysError(f"{path}: the current key is marked compromised; make a new one current")
+    return keys, current, compromised
+
+
+def _text(path: Path) -> str:
+    mode = path.stat().st_mode
+    if mode & 0o077:
+        raise KeysError(f"{path}: others may read it; run chmod 600 {path}")
+    return path.read_text(encoding="ascii", errors="replace")
+
+
+def _key_from(text: str, name: str) -> bytes:
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError as error:
+        raise KeysError(f"{name}: not a key in hexadecimal; restore it from a backup") from error
+    if len(key) != KEY_BYTES:
+        raise KeysError(f"{name}: the key has {len(key)} bytes, not {KEY_BYTES}")
+    return key

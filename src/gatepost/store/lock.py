@@ -1,0 +1,98 @@
+"""The file lock that processes sharing one SQLite file take around each write transaction.
+
+SQLite's own waiting (busy_timeout) polls, and starves a writer for a second and more when
+others commit in quick succession. `flock` wakes waiters at once, and a second lock, the
+turnstile, keeps the process that just let go from overtaking whoever waits already: a
+waiter holds the turnstile until it has the lock.
+
+*Fails:* `StoreUnavailable` when the lock is not to be had in time.
+*Known limits:* local file systems only, as SQLite's WAL mode.
+"""
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+from gatepost.store.trouble import StoreUnavailable
+
+
+class FileLock:
+    """An exclusive lock between processes, for one thread of each.
+
+    `flock` cannot be given a time limit, so a contended lock is awaited in a thread that
+    outlives the caller's patience; what it gets too late it gives back at once.
+    """
+
+    def __init__(self, path: Path, *, patience: float) -> None:
+        self._descriptor = _open(path)
+        self._turnstile = _open(path.with_name(path.name + ".next"))
+        self._patience = patience
+        self._state = threading.Condition()
+        self._waiting = False  # the waiting thread is on its way
+        self._wanted = False  # somebody still stands behind it
+        self._held = False
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def acquire(self) -> None:
+        """Waits for the lock. Raises `StoreUnavailable` when patience ends."""
+        with self._state:
+            if not self._waiting and self._try():
+                self._held = True
+                return
+            self._wanted = True
+            if not self._waiting:
+                self._waiting = True
+                threading.Thread(target=self._wait, name="store-lock", daemon=True).start()
+            if not self._state.wait_for(lambda: self._held, self._patience):
+                self._wanted = False
+                raise StoreUnavailable(
+                    f"another process has held the store for {self._patience:g} seconds"
+                )
+
+    def release(self) -> None:
+        """Lets the next one in."""
+        with self._state:
+            self._held = False
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Gives the files back; a lock still awaited keeps them until it is decided."""
+        with self._state:
+            if not self._waiting:
+                os.close(self._descriptor)
+                os.close(self._turnstile)
+
+    def _try(self) -> bool:
+        try:
+            fcntl.flock(self._turnstile, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            fcntl.flock(self._turnstile, fcntl.LOCK_UN)
+        return True
+
+    def _wait(self) -> None:
+        fcntl.flock(self._turnstile, fcntl.LOCK_EX)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        fcntl.flock(self._turnstile, fcntl.LOCK_UN)
+        with self._state:
+            self._waiting = False
+            if self._wanted:
+                self._wanted, self._held = False, True
+                self._state.notify_all()
+            else:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,103 @@
+"""Trouble with the store: which errors are whose fault, and what may be tried again.
+
+In: an exception from SQLAlchemy, sqlite3 or psycopg. Out: a `Trouble`.
+One place decides, so that callers meet two exceptions only: `StoreUnavailable`, which an
+SMTP client hears as `451 4.4.3`, and its subclass `StoreBroken`. Whatever else an operation
+raises is the operation's own business and passes through unchanged.
+"""
+
+import sqlite3
+from enum import Enum
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+
+class StoreUnavailable(Exception):  # noqa: N818  a state of the store, not a mistake
+    """The store is out of reach, locked for too long, or its disk is full: try later."""
+
+
+class StoreBroken(StoreUnavailable):
+    """The store is damaged; trying later will not help."""
+
+
+class StoreTooNew(StoreUnavailable):
+    """The store was written by a newer version of the program than this one."""
+
+
+class Trouble(Enum):
+    """What an exception means for the transaction it ended."""
+
+    NONE = "none"  # not the store's trouble: the operation raised it
+    CONFLICT = "conflict"  # two gateways in each other's way; the same again will do
+    LOST = "lost"  # the connection is gone
+    AWAY = "away"  # locked, full, refused: later
+    BROKEN = "broken"  # damaged
+
+
+# https://www.sqlite.org/rescode.html, primary codes
+_SQLITE_AWAY = frozenset({5, 6, 7, 8, 9, 10, 13, 14, 15})  # BUSY … FULL, CANTOPEN, PROTOCOL
+_SQLITE_BROKEN = frozenset({11, 26})  # CORRUPT, NOTADB
+
+# PostgreSQL, appendix A; looked up by the whole code first, then by its class
+_POSTGRESQL = {
+    "40001": Trouble.CONFLICT,
+    "40P01": Trouble.CONFLICT,
+    "57P01": Trouble.LOST,
+    "57P02": Trouble.LOST,
+    "57P05": Trouble.LOST,
+    "25006": Trouble.LOST,  # we talk to a server that has become a standby
+    "55P03": Trouble.AWAY,
+    "XX001": Trouble.BROKEN,
+    "XX002": Trouble.BROKEN,
+    "08": Trouble.LOST,
+    "53": Trouble.AWAY,
+    "57": Trouble.AWAY,
+    "58": Trouble.AWAY,
+    "28": Trouble.AWAY,  # the password was changed under way
+    "3D": Trouble.AWAY,
+}
+
+
+def classify(error: BaseException) -> Trouble:
+    """What `error` means; total."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    match cause:
+        case StoreBroken():
+            return Trouble.BROKEN
+        case StoreUnavailable():
+            return Trouble.AWAY
+        case sqlite3.Error():
+            return _sqlite_trouble(cause)
+        case psycopg.Error():
+            return _postgresql_trouble(cause)
+        case _:
+            return Trouble.NONE
+
+
+def _sqlite_trouble(error: sqlite3.Error) -> Trouble:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in _SQLITE_BROKEN:
+        return Trouble.BROKEN
+    return Trouble.AWAY if code in _SQLITE_AWAY else Trouble.NONE
+
+
+def _postgresql_trouble(error: psycopg.Error) -> Trouble:
+    state = error.sqlstate or ""
+    known = _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
+    if known:
+        return known
+    # Errors that the client library finds by itself carry no code: the line went dead.
+    unreachable = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return Trouble.LOST if unreachable and not state else Trouble.NONE
+
+
+def exception_for(trouble: Trouble, error: BaseException) -> StoreUnavailable:
+    """The exception that callers see for `error`; a new one at each call."""
+    if isinstance(error, StoreUnavailable):
+        return type(error)(*error.args)
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    text = " ".join(str(cause).split()) or type(cause).__name__
+    if trouble is Trouble.BROKEN:
+        return StoreBroken(f"the store is damaged: {text}")
+    return StoreUnavailable(f"the store is out of reach: {text}")
