@@ -110,6 +110,15 @@ class Ring:
         sealed = binascii.a2b_base64(text[1:].translate(_FROM_URL_SAFE))
         return self._open(purpose, _ALPHABET.index(text[0]), sealed)
 
+    def is_compromised(self, token: str) -> bool:
+        """Whether the key that `token` names is marked compromised.
+
+        Whoever opens such a token may leave by it, but must be given no token of another
+        purpose in exchange.
+        """
+        number = _ALPHABET.find(token[:1].encode("ascii", "replace")) if token else -1
+        return number in self._compromised
+
     def seal_for_address(self, purpose: Purpose, claim: Claim) -> str:
         """The token for a local part: lower-case base32, `ADDRESS_TOKEN_LENGTH` characters."""
         sealed = bytes([self._current]) + self._seal(purpose, claim)

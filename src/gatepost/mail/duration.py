@@ -35,8 +35,11 @@ class Duration:
     seconds: int = 0
 
     def after(self, moment: datetime) -> datetime:
-        """The moment this much later than `moment`."""
-        return _add_months(moment, self.months) + timedelta(seconds=self.seconds)
+        """The moment this much later than `moment`, at most the last one of the calendar."""
+        try:
+            return _add_months(moment, self.months) + timedelta(seconds=self.seconds)
+        except OverflowError:
+            return datetime.max.replace(tzinfo=moment.tzinfo)
 
     def before(self, moment: datetime) -> datetime:
         """The moment this much earlier than `moment`."""

@@ -56,6 +56,10 @@ class Stream:
     observe: bool = False
     upstream: str = ""
 
+    def __post_init__(self) -> None:
+        if self.on_ineligible is Disposition.DELIVER:
+            raise ValueError("whoever is not eligible cannot be delivered to")
+
     @property
     def is_bulk(self) -> bool:
         """Whether every recipient needs consent."""

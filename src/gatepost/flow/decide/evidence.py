@@ -1,0 +1,238 @@
+"""What the evidence on record is worth for one message at one moment.
+
+In: a `Case`. Out: a `Weighing`: the best grant that qualifies or, where none does, the grant
+that comes nearest and what it lacks; and what stands against mailing (a withdrawal,
+suppressions, an erasure).
+
+Three things are kept apart. A grant must be newer than whatever was said against mailing
+before it. A withdrawal is lifted only by an act of coming back that would itself carry the
+mail, were it fresh: an unconfirmed, forbidden or out-of-scope return lifts nothing. And a
+grant has a defect or none, found by one ordered table.
+
+*Fails:* never; an unknown basis is evidence that nobody can verify.
+*Known limits:* a stream without categories is for any consent, also for one that was limited
+to some: only a declared category can be outside a scope.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from gatepost.consent.bases import Basis, Strength
+from gatepost.consent.evidence import TextState
+from gatepost.consent.standing import Grant, Standing, Suppression
+from gatepost.flow.decide.case import Case
+from gatepost.mail.verdict import Reason
+
+_BOUNCES = frozenset({"hard-bounce", "soft-bounces"})
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """The evidence for one case, weighed.
+
+    `grant` qualifies where `lack` is `None`; otherwise it is the one that comes nearest, or
+    `None` where there is nothing at all.
+    """
+
+    grant: Grant | None
+    basis: Basis | None
+    lack: Reason | None
+    withdrawn_at: datetime | None = None  # of a withdrawal that nothing lifts
+    suppression: Suppression | None = None  # of scope "bulk", that nothing overcomes
+    erased_at: datetime | None = None  # of an erasure after which the person did not return
+
+    @property
+    def since(self) -> datetime | None:
+        """The time of the grant, if there is one."""
+        return self.grant.effective_at if self.grant else None
+
+
+def weigh(case: Case) -> Weighing:
+    """The evidence for `case`, weighed; for bulk mail only."""
+    standing, person = case.person.standing, case.person
+    evidence = standing.evidence()
+    against = [moment for moment in (standing.withdrawn_at, person.erased_at) if moment]
+    against += [one.since for one in person.suppressions]
+    floor = max(against, default=None)
+    fresh = [one for one in evidence if floor is None or one.effective_at > floor]
+    best = max((_rated(grant, case) for grant in fresh), key=_worth, default=None)
+    return Weighing(
+        grant=best.grant if best else None,
+        basis=best.basis if best else None,
+        lack=best.lack if best else Reason.NO_CONSENT,
+        withdrawn_at=_withdrawn_at(standing, evidence, case),
+        suppression=suppression_in(case, "bulk"),
+        erased_at=_erased_at(person.erased_at, evidence, case.now),
+    )
+
+
+def suppression_in(case: Case, scope: str) -> Suppression | None:
+    """The latest suppression of that scope which no later act of the person overcomes."""
+    holding = [
+        one for one in case.person.suppressions if one.scope == scope and not _overcome(one, case)
+    ]
+    return max(holding, key=lambda one: one.since, default=None)
+
+
+def _overcome(suppression: Suppression, case: Case) -> bool:
+    """Whether a later return counts for more, for this stream alone (HR-7, E2, E4).
+
+    Unsubscribing from everything yields to any documented return; a complaint or an erasure
+    to the person alone; a bounce to a confirmation, which shows that mail arrives. What
+    staff suppressed by hand, only staff can lift.
+    """
+    returns = (
+        grant
+        for grant in case.person.standing.evidence()
+        if suppression.since < grant.effective_at and _carries(grant, case)
+    )
+    if suppression.reason == "unsubscribed":
+        return any(grant.lifts_withdrawal for grant in returns)
+    if suppression.reason == "complaint":
+        return any(grant.lifts_withdrawal and grant.own_act for grant in returns)
+    if suppression.reason in _BOUNCES:
+        return any(grant.own_act and grant.confirmed_at is not None for grant in returns)
+    if suppression.reason == "erased":
+        return any(grant.own_act for grant in returns)
+    return False
+
+
+def _withdrawn_at(standing: Standing, evidence: tuple[Grant, ...], case: Case) -> datetime | None:
+    withdrawn_at = standing.withdrawn_at
+    if withdrawn_at is None:
+        return None
+    lifted = any(
+        grant.lifts_withdrawal and grant.effective_at > withdrawn_at and _carries(grant, case)
+        for grant in evidence
+    )
+    return None if lifted else withdrawn_at
+
+
+def _erased_at(
+    erased_at: datetime | None, evidence: tuple[Grant, ...], now: datetime
+) -> datetime | None:
+    if erased_at is None:
+        return None
+    returned = any(grant.own_act and erased_at < grant.effective_at < now for grant in evidence)
+    return None if returned else erased_at
+
+
+# --- one grant -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    grant: Grant
+    basis: Basis | None
+    lack: Reason | None
+
+
+def _rated(grant: Grant, case: Case) -> _Rated:
+    basis = case.bases.find(grant.basis)
+    lack = next((reason for reason, lacks in LACKS if lacks(grant, basis, case)), None)
+    return _Rated(grant, basis, lack)
+
+
+def _worth(rated: _Rated) -> tuple[int, int, datetime]:
+    """Qualified before unqualified, then the stronger basis, then the later act."""
+    strength = rated.basis.strength.value if rated.basis else -1
+    return _NEARNESS[rated.lack], strength, rated.grant.effective_at
+
+
+def _carries(grant: Grant, case: Case) -> bool:
+    """Whether the grant would do, were it fresh."""
+    basis = case.bases.find(grant.basis)
+    return not any(lacks(grant, basis, case) for reason, lacks in LACKS if reason not in _WEARS_OFF)
+
+
+def _is_not_yet_given(grant: Grant, _: Basis | None, case: Case) -> bool:
+    return grant.effective_at >= case.now  # consent precedes the mail (JU-1)
+
+
+def _is_forbidden(_: Grant, basis: Basis | None, __: Case) -> bool:
+    return basis is not None and basis.strength is Strength.FORBIDDEN
+
+
+def _is_unverified(grant: Grant, basis: Basis | None, _: Case) -> bool:
+    if basis is None or basis.strength is Strength.UNVERIFIED:
+        return True
+    return basis.strength is Strength.EXPLICIT and grant.text_state is TextState.NONE
+
+
+def _has_invalid_text(grant: Grant, _: Basis | None, __: Case) -> bool:
+    return grant.text_state is TextState.INVALID
+
+
+def _is_weak(grant: Grant, basis: Basis | None, case: Case) -> bool:
+    if basis is None or basis.strength is Strength.EXPLICIT:
+        return False
+    if basis.strength is Strength.SOFT_OPT_IN:
+        wanted = case.stream.soft_opt_in or not case.stream.requires_explicit
+        return not (grant.soft_opt_in and wanted)
+    return case.stream.requires_explicit
+
+
+def _is_outside_scope(grant: Grant, _: Basis | None, case: Case) -> bool:
+    wanted = case.categories or case.stream.categories
+    if not wanted or not grant.categories:
+        return False
+    scope = [category.casefold() for category in grant.categories]
+    return not all(_is_covered(category.casefold(), scope) for category in wanted)
+
+
+def _is_covered(category: str, scope: list[str]) -> bool:
+    """A category covers itself and what is below it: "shoes" covers "shoes/running" (JU-14)."""
+    return any(category == one or category.startswith(f"{one}/") for one in scope)
+
+
+def _is_expired(grant: Grant, basis: Basis | None, case: Case) -> bool:
+    if basis is None or basis.lifetime is None:
+        return False
+    start: datetime | None = grant.at
+    if basis.while_active:
+        uses = (grant.last_activity_at, case.person.standing.active_at)
+        start = max((use for use in uses if use), default=None)  # missing is not active (A2)
+    elif basis.strength is Strength.EXPLICIT:
+        start = grant.effective_at
+    return start is None or case.now >= basis.lifetime.after(start)
+
+
+def _is_dormant(grant: Grant, _: Basis | None, case: Case) -> bool:
+    limit = case.stream.max_inactive
+    if limit is None:
+        return False
+    standing = case.person.standing
+    signs = (grant.effective_at, standing.engaged_at, standing.active_at)
+    return case.now >= limit.after(max(sign for sign in signs if sign))
+
+
+def _is_unconfirmed(grant: Grant, _: Basis | None, case: Case) -> bool:
+    return grant.pending or (case.stream.double_opt_in and grant.confirmed_at is None)
+
+
+def _awaits_welcome(grant: Grant, _: Basis | None, case: Case) -> bool:
+    return grant.welcome_due and not case.person.standing.is_welcomed
+
+
+Lacks = Callable[[Grant, Basis | None, Case], bool]
+
+# What a grant can lack, the gravest first: the first that holds is what it lacks, and the
+# grant whose lack stands last in this table is the nearest to being eligible.
+LACKS: tuple[tuple[Reason, Lacks], ...] = (
+    (Reason.NO_CONSENT, _is_not_yet_given),
+    (Reason.FORBIDDEN_SOURCE, _is_forbidden),
+    (Reason.UNVERIFIED_SOURCE, _is_unverified),
+    (Reason.INVALID_TEXT, _has_invalid_text),
+    (Reason.WEAK_BASIS, _is_weak),
+    (Reason.OUTSIDE_SCOPE, _is_outside_scope),
+    (Reason.EXPIRED, _is_expired),
+    (Reason.DORMANT, _is_dormant),
+    (Reason.UNCONFIRMED, _is_unconfirmed),
+    (Reason.WELCOME_PENDING, _awaits_welcome),
+)
+_WEARS_OFF = frozenset({Reason.EXPIRED, Reason.DORMANT, Reason.WELCOME_PENDING})
+_NEARNESS: dict[Reason | None, int] = {
+    **{reason: place for place, (reason, _) in enumerate(LACKS)},
+    None: len(LACKS),
+}
