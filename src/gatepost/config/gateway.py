@@ -1,0 +1,242 @@
+"""Settings of the gateway itself: doors, limits, store, upstream, terms and the log.
+
+In: tables of config.toml. Out: frozen `Section` values. Whose mail goes through, and by
+which rules, is in `parties`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import ValidationInfo, model_validator
+
+from gatepost.config.setting import Section, required, setting
+from gatepost.config.values import (
+    Domain,
+    Host,
+    Length,
+    LengthOrNever,
+    ListenAddress,
+    Network,
+    OwnName,
+    PathText,
+    Rate,
+    Secret,
+    Several,
+    Size,
+    SomePath,
+    StoreUrl,
+    Url,
+    is_there,
+    reference_of,
+    surroundings_of,
+)
+
+
+class ServerSettings(Section):
+    """The gateway as a whole."""
+
+    hostname: OwnName = setting(
+        "",
+        "EHLO name and Received trace",
+        detail='It should resolve to this machine. `""` is the name the system has.',
+        sample="relay.example.org",
+    )
+    public_url: Url = required(
+        "base of every link; https (http only for a loopback host)",
+        detail="Never taken from a request. A path is allowed; a query is not.",
+        sample="https://mail.example.org",
+    )
+    data_dir: SomePath = setting("./data", "embedded store, evidence files, keys")
+    workers: int = setting(1, "processes that share ports and store", least=1, most=256)
+
+
+class SmtpSettings(Section):
+    """One listener for mail."""
+
+    address: ListenAddress = setting("127.0.0.1", "where to listen")
+    port: int = setting(2525, "0 takes any free port", least=0, most=65535)
+    tls: Literal["none", "starttls", "implicit"] = setting(
+        "none", "encryption; the others need certificate and key"
+    )
+    certificate: PathText = setting("", "PEM file: the certificate, then its chain")
+    key: PathText = setting("", "PEM file: the private key")
+    role: Literal["submission", "returns"] = setting(
+        "submission", '"returns" takes bounces, complaints and unsubscribe mail'
+    )
+    clients: Several[str] = setting([], "only these clients; [] = all")
+    stream: str = setting(
+        "",
+        'its one stream; "" = by header, rule or client',
+        detail="Binding a listener to a stream makes refusals possible at RCPT.",
+    )
+    bare_newlines: Literal["normalize", "reject"] = setting(
+        "normalize", "bare CR or LF in content: taken as CRLF, or refused"
+    )
+
+
+class HttpSettings(Section):
+    """The recipients' pages."""
+
+    address: ListenAddress = setting("127.0.0.1", "where to listen")
+    port: int = setting(8025, "0 takes any free port", least=0, most=65535)
+    trusted_proxies: Several[Network] = setting(
+        [], "reverse proxies whose X-Forwarded-For is believed"
+    )
+
+
+class AdminSettings(Section):
+    """Console, API and metrics: a listener of its own."""
+
+    address: ListenAddress = setting("127.0.0.1", "where to listen")
+    port: int = setting(8026, "0 takes any free port", least=0, most=65535)
+
+
+class LimitSettings(Section):
+    """What one client may ask of the gateway."""
+
+    message_size: Size = setting(
+        "50 MB",
+        "larger messages are refused",
+        detail="RFC 5321 wants at least 64 KiB.",
+        least="1 kB",
+        most="1 GB",
+    )
+    recipients_per_message: int = setting(
+        10000,
+        "more recipients are deferred",
+        detail="RFC 5321 wants at least 100.",
+        least=1,
+        most=1000000,
+    )
+    connections_per_client: int = setting(50, "at the same time", least=1, most=100000)
+    min_free_disk: Size = setting("500 MB", "with less, new mail is deferred")
+
+
+class StoreSettings(Section):
+    """Ledger and spool."""
+
+    url: StoreUrl = setting("", '"" = embedded SQLite in data_dir; or "postgresql://..."')
+
+
+class UpstreamSettings(Section):
+    """A server that copies are handed to."""
+
+    host: Host = setting("127.0.0.1", "the server")
+    port: int = setting(1025, "usually 587 or 25; 465 for implicit TLS", least=1, most=65535)
+    tls: Literal["none", "opportunistic", "starttls", "implicit"] = setting(
+        "none", '"starttls" and "implicit" verify the certificate'
+    )
+    username: str = setting("", '"" = no authentication')
+    password: Secret = setting(
+        "", "not asked for without a username", sample={"env": "UPSTREAM_PASSWORD"}
+    )
+    connections: int = setting(10, "at the same time, at most", least=1, most=10000)
+    rate: Rate = setting("", 'copies, e.g. "5000/h"; "" = no limit')
+    retry_for: Length = setting(
+        "5 days",
+        "then an undelivered copy is returned",
+        detail="RFC 5321 asks for 4 to 5 days.",
+        most="30 days",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _forgive_the_unused_password(cls, data: Any, info: ValidationInfo) -> Any:
+        """Without a username, a reference to a password that is not there is no error."""
+        if not isinstance(data, dict) or data.get("username") or "password" not in data:
+            return data
+        reference = reference_of(data["password"])
+        if reference is None or is_there(reference, surroundings_of(info)):
+            return data
+        return {**data, "password": ""}
+
+
+class BulkDetectionSettings(Section):
+    """Undeclared mass mail: looks at every message whose stream is not bulk."""
+
+    mode: Literal["off", "observe", "quarantine"] = setting(
+        "observe", "only record, or hold what looks like bulk"
+    )
+    recipients: int = setting(100, "in one submission", least=1)
+    same_content: int = setting(200, "recipients of the same normalised text", least=1)
+    within: Length = setting("1 h", "the time in which these are counted", most="7 days")
+    internal_domains: Several[Domain] = setting([], "their recipients do not count")
+
+
+class BasisSettings(Section):
+    """One basis of consent, made stricter."""
+
+    lifetime: Length = required(
+        "counts this long after the event; never longer than built in", sample="1 year"
+    )
+
+
+class ConsentSettings(Section):
+    """How long implied consent lasts."""
+
+    implied_lifetime: Length = setting(
+        "2 years",
+        "purchase, contract, donation and the like count this long",
+        most="2 years",
+    )
+    bases: Mapping[str, BasisSettings] = setting({}, "single bases; may only be made stricter")
+
+
+class RetentionSettings(Section):
+    """When what is no longer needed is removed."""
+
+    evidence: Length = setting(
+        "2 years",
+        "after the last mail sent on the consent, or its withdrawal",
+        detail="Criminal liability lapses after two years: less would lose the proof.",
+        least="2 years",
+    )
+    content: Length = setting("7 days", "after the last recipient of a submission is finished")
+
+
+class ComplaintSettings(Section):
+    """What complaints lead to."""
+
+    answer_within: Length = setting("24 h", "then the sender may be frozen")
+    freeze_rate: float = setting(
+        0.003,
+        "of delivered mail; above it the sender is frozen",
+        least=0.0001,
+        most=1,
+    )
+    minimum_delivered: int = setting(1000, "below this no rate is computed", least=1)
+    stop_within: Length = setting("2 h", "for the sender to end a campaign; then it is stopped")
+
+
+class BounceSettings(Section):
+    """What bounces lead to."""
+
+    soft_limit: int = setting(
+        5, "soft bounces in a row that make an address suppressed", least=1, most=1000
+    )
+
+
+class LinkSettings(Section):
+    """The links in copies."""
+
+    lifetime: LengthOrNever = setting(
+        "unlimited",
+        'how long they work; at least "60 days"',
+        detail="People leave by old mails, too.",
+        least="60 days",
+    )
+
+
+class QuarantineSettings(Section):
+    """Recipients that are held."""
+
+    keep: Length = setting("30 days", "then they are dropped")
+
+
+class LogSettings(Section):
+    """The log."""
+
+    format: Literal["console", "json"] = setting("console", "for people, or for machines")
+    addresses: Literal["plain", "hashed", "none"] = setting(
+        "hashed", "how recipients' addresses appear"
+    )
