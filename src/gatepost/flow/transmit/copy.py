@@ -1,0 +1,32 @@
+"""A copy: the message as one recipient (or one unmodified group) gets it, ready to be sent.
+
+*Known limits:* a copy holds its whole content; the pool counts those bytes. Servers need not
+take more than 100 recipients in one transaction (RFC 5321 §4.5.3.1.8), so whoever makes
+copies cuts larger groups at `MAX_RECIPIENTS` (R5321-8).
+"""
+
+from dataclasses import dataclass
+
+from gatepost.mail.envelope import Recipient
+
+MAX_RECIPIENTS = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Copy:
+    """One transaction to be.
+
+    `mail_from` is "" for the null reverse-path. `content` has CRLF line ends and is not
+    dot-stuffed. `smtputf8` says that the submission asked for it, `eight_bit` that content has
+    octets above 127. `envid` and `ret` are DSN parameters as they came, "" if absent. `tag`
+    belongs to the caller.
+    """
+
+    mail_from: str
+    recipients: tuple[Recipient, ...]
+    content: bytes
+    smtputf8: bool = False
+    eight_bit: bool = False
+    envid: str = ""
+    ret: str = ""
+    tag: object = None

@@ -1,0 +1,321 @@
+"""All connections to one upstream, fed from one queue.
+
+In: copies (`put`), as many as there is room for. Out: `done`, exactly once for each copy, with
+one outcome per recipient, whatever happens; called on the event loop, so it must be quick.
+
+Connections are opened when copies wait and none is idle, up to the route's number, and
+closed when idle. The first is opened alone; the others follow once upstream has let us in.
+An upstream that lets no more connections in is asked again later, while those that stand
+carry the mail.
+
+The circuit opens when the only connection cannot be made, or when three in a row ended
+without carrying anything. Then every waiting copy comes back as unsent, `healthy` is false,
+there is no room, and upstream is probed after `pause`, then twice that, up to
+`longest_pause`. The pause starts over only when mail has flowed again, so an upstream that
+greets and then drops is not hammered at.
+
+*Fails:* `start` raises `OSError` if the route's certificates cannot be read. A callback
+that raises is reported to the event loop's exception handler; the copy counts as done.
+*Known limits:* a changed configuration means a new pool. The rate counts copies of this
+process alone.
+"""
+
+import asyncio
+import contextlib
+import random
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from gatepost.flow.transmit import trouble
+from gatepost.flow.transmit.bucket import Bucket
+from gatepost.flow.transmit.client import NoConnectionError, connect
+from gatepost.flow.transmit.copy import Copy
+from gatepost.flow.transmit.route import Route
+from gatepost.flow.transmit.session import WINDOW, Session
+from gatepost.mail.outcome import Outcome, Scope
+from gatepost.mail.reply import Reply
+
+MAX_BYTES = 64 * 1024 * 1024  # content held at one time, above which there is no room
+BARREN_LIMIT = 3
+CONNECTED = Reply(220, "", "connected")
+
+
+class Pool:
+    """The way to one upstream; use it from one event loop."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        may_start: Callable[[Copy], bool],
+        done: Callable[[Copy, Sequence[Outcome]], None],
+        on_health: Callable[[bool, Reply], None] | None = None,
+    ) -> None:
+        self.route = route
+        self._may_start = may_start
+        self._done = done
+        self._on_health = on_health
+        self._capacity = 64 + WINDOW * route.connections
+        self._bucket = Bucket(*route.rate) if route.rate else None
+        self._context: ssl.SSLContext | None = None
+        self._queue: deque[Copy] = deque()
+        self._held = 0
+        self._bytes = 0
+        self._sessions: set[Session] = set()
+        self._connecting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._healthy = True
+        self._reason = CONNECTED  # why it is not healthy
+        self._proven = False
+        self._barren = 0
+        self._pause = route.pause
+        self._retry: asyncio.TimerHandle | None = None
+        self._pumping: asyncio.Handle | None = None
+        self._token: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._changed = asyncio.Event()
+
+    # What the conductor uses
+
+    async def start(self) -> None:
+        """Reads the certificates. Connections are opened when there is something to send."""
+        self._loop = asyncio.get_running_loop()
+        self._context = await asyncio.to_thread(self.route.tls_context)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether upstream is believed to take mail."""
+        return self._healthy
+
+    @property
+    def in_hand(self) -> int:
+        """Copies that were put and are not done."""
+        return self._held
+
+    def room(self) -> int:
+        """How many copies to put now; 0 while upstream is away or the pool stops."""
+        if not self._healthy or self._stopping or self._bytes >= MAX_BYTES:
+            return 0
+        return max(0, self._capacity - self._held)
+
+    def put(self, copy: Copy) -> None:
+        """Queues a copy. Never refuses; without room the copy may come back at once."""
+        self._held += 1
+        self._bytes += len(copy.content)
+        self._queue.append(copy)
+        self._pump_soon()
+
+    async def wait_for_room(self) -> None:
+        """Returns when there is room for a worthwhile number of copies, or the pool stops."""
+        while self.room() < self._capacity // 4 and not self._stopping:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def drain(self, seconds: float) -> None:
+        """Stops: gives back what waits, lets what is on the wire finish for up to `seconds`,
+        then ends it. Every copy is done when this returns.
+        """
+        self._stopping = True
+        for handle in (self._retry, self._token, self._pumping):
+            if handle is not None:
+                handle.cancel()
+        self._pumping = None
+        self._give_back(trouble.STOPPING, Scope.CONNECTION)
+        for task in self._tasks:
+            task.cancel()
+        for session in [one for one in self._sessions if one.is_idle]:
+            session.quit()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._sessions:
+                    self._changed.clear()
+                    await self._changed.wait()
+        for session in list(self._sessions):
+            session.abort(trouble.STOPPING)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._changed.set()
+
+    async def stop(self) -> None:
+        """Stops at once, as `drain(0)`."""
+        await self.drain(0)
+
+    # What sessions ask (session.Desk)
+
+    def take(self) -> Copy | None:
+        """The next copy that may start now, within the rate."""
+        while self._queue:
+            if self._bucket is not None and (wait := self._bucket.wait(self._loop.time())) > 0:
+                self._pump_after(wait)
+                return None
+            copy = self._queue.popleft()
+            if self.may_go_on(copy):
+                if self._bucket is not None:
+                    self._bucket.take(self._loop.time())
+                return copy
+            self._finish_all(copy, trouble.withheld(trouble.NOT_STARTED, Scope.MESSAGE))
+        return None
+
+    def may_go_on(self, copy: Copy) -> bool:
+        """Asks the owner; trouble of the owner's means no."""
+        try:
+            return self._may_start(copy)
+        except Exception as error:  # noqa: BLE001 - the wire must go on, and says so below
+            self._report("may_start", error)
+            return False
+
+    def finished(self, copy: Copy, outcomes: Sequence[Outcome]) -> None:
+        """Hands the outcomes on."""
+        self._held -= 1
+        self._bytes -= len(copy.content)
+        try:
+            self._done(copy, outcomes)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._report("done", error)
+        if not self._changed.is_set() and self.room() >= self._capacity // 4:
+            self._changed.set()
+
+    def proved(self) -> None:
+        """Mail flows."""
+        self._barren = 0
+        self._pause = self.route.pause
+        self._proven = True
+        self._pump_soon()
+
+    def rests(self, session: Session) -> None:
+        """A session has nothing to do."""
+        if self._stopping:
+            session.quit()
+
+    def ended(self, session: Session, reply: Reply | None) -> None:
+        """A connection is gone."""
+        self._sessions.discard(session)
+        self._changed.set()
+        if reply is not None and not session.used and not self._stopping:
+            if any(other.used for other in self._sessions):
+                self._retry_later()  # those that stand carry on
+                return
+            self._barren += 1
+            self._proven = False
+            if self._barren >= BARREN_LIMIT:
+                self._trip(reply)
+                return
+        self._pump_soon()
+
+    # Feeding
+
+    def _pump_soon(self) -> None:
+        if self._pumping is None:
+            self._pumping = self._loop.call_soon(self._pump)
+
+    def _pump_after(self, seconds: float) -> None:
+        if self._token is None and not self._stopping:
+            self._token = self._loop.call_later(seconds, self._on_token)
+
+    def _on_token(self) -> None:
+        self._token = None
+        self._pump()
+
+    def _pump(self) -> None:
+        """Spreads what waits over idle connections, and opens more if that does not do."""
+        self._pumping = None
+        if self._stopping:
+            self._give_back(trouble.STOPPING, Scope.CONNECTION)
+        elif not self._healthy:
+            self._give_back(self._reason, Scope.UPSTREAM)
+        else:
+            self._feed([session for session in self._sessions if session.is_idle])
+            if self._queue and self._token is None and self._retry is None:
+                self._open_more()
+
+    def _feed(self, idle: list[Session]) -> None:
+        for place, session in enumerate(idle):
+            if not self._queue or self._token is not None:
+                return
+            session.feed(-(-len(self._queue) // (len(idle) - place)))
+
+    def _open_more(self) -> None:
+        limit = self.route.connections if self._proven else 1
+        missing = limit - len(self._sessions) - self._connecting
+        for _ in range(min(len(self._queue), missing)):
+            self._open()
+
+    def _give_back(self, reply: Reply, scope: Scope) -> None:
+        waiting, self._queue = self._queue, deque()
+        for copy in waiting:
+            self._finish_all(copy, trouble.withheld(reply, scope))
+
+    def _finish_all(self, copy: Copy, outcome: Outcome) -> None:
+        self.finished(copy, [outcome] * len(copy.recipients))
+
+    # Connecting, and the circuit
+
+    def _open(self) -> None:
+        self._connecting += 1
+        task = self._loop.create_task(self._connect())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self) -> None:
+        try:
+            client, offer = await connect(self.route, self._context)
+        except NoConnectionError as failure:
+            self._connecting -= 1
+            self._refused(failure.reply)
+            return
+        self._connecting -= 1
+        route = self.route
+        self._sessions.add(Session(client, offer, route.timeouts, route.idle, self))
+        if self._barren == 0:
+            self._proven = True
+        if not self._healthy:
+            self._healthy = True
+            self._changed.set()
+            self._tell(CONNECTED)
+        self._pump()
+
+    def _refused(self, reply: Reply) -> None:
+        if self._stopping:
+            return
+        if self._sessions:
+            self._retry_later()  # those that stand carry on
+        else:
+            self._trip(reply)
+
+    def _trip(self, reply: Reply) -> None:
+        self._reason = reply
+        self._proven = False
+        if self._healthy:
+            self._healthy = False
+            self._tell(reply)
+        self._give_back(reply, Scope.UPSTREAM)
+        self._retry_later()
+
+    def _retry_later(self) -> None:
+        if self._retry is None:
+            spread = random.uniform(0.9, 1.1)  # noqa: S311 - not a secret
+            self._retry = self._loop.call_later(self._pause * spread, self._on_retry)
+            self._pause = min(self._pause * 2, self.route.longest_pause)
+
+    def _on_retry(self) -> None:
+        self._retry = None
+        if self._healthy:
+            self._pump()
+        elif not self._connecting:
+            self._open()
+
+    def _tell(self, reply: Reply) -> None:
+        if self._on_health is None:
+            return
+        try:
+            self._on_health(self._healthy, reply)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._report("on_health", error)
+
+    def _report(self, callback: str, error: Exception) -> None:
+        self._loop.call_exception_handler(
+            {
+                "message": f"upstream {self.route.name}: {callback} failed",
+                "exception": error,
+            }
+        )

@@ -1,0 +1,366 @@
+"""Our side of one established connection: a pipelining SMTP client as an asyncio protocol.
+
+In: copies, pulled from the desk (the pool) whenever there is something to write them with.
+Out: bytes on the wire, and for each copy its outcomes, to the desk.
+
+How it runs. aiosmtplib made the connection; its transport now reports to us. `_flight` holds
+the transactions that were begun and are not over, in the order of their commands; a reply
+always belongs to the first of them. Everything that becomes possible by one read goes out in
+one write: the content of one copy with MAIL, RCPT and DATA of the next (RFC 2920), or with
+CHUNKING several whole copies. Large content is poured in slices, as the transport has room.
+A timer watches the oldest unanswered command.
+
+Whether a copy may start is asked by the desk right before its MAIL is written, and once more
+before its content. An accepted DATA cannot be taken back, so then the connection is dropped.
+
+*Fails:* towards the desk only: when the connection ends, each transaction in flight is
+finished with what it had become by then.
+*Known limits:* with BDAT every reply is 250, so a surplus reply of a broken upstream is
+noticed only when the pipeline runs empty.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Protocol, cast
+
+import aiosmtplib
+
+from gatepost.flow.transmit import commands, trouble
+from gatepost.flow.transmit.commands import Offer
+from gatepost.flow.transmit.copy import Copy
+from gatepost.flow.transmit.replies import GarbledError, ReplyReader
+from gatepost.flow.transmit.route import Timeouts
+from gatepost.flow.transmit.transaction import Mode, Transaction, Want
+from gatepost.flow.transmit.trouble import Stage
+from gatepost.mail.outcome import Outcome, Scope
+from gatepost.mail.reply import Reply
+
+WINDOW = 4  # transactions in flight; what a lost connection can leave in doubt
+CHUNK_LIMIT = 131_072  # larger content goes with DATA, in slices
+AHEAD_LIMIT = 262_144  # octets in flight, above which no further copy is begun
+QUIT_PATIENCE = 2.0
+
+
+class Desk(Protocol):
+    """What a session asks of the pool."""
+
+    def take(self) -> Copy | None:
+        """The next copy that may start now."""
+
+    def may_go_on(self, copy: Copy) -> bool:
+        """Whether a copy whose MAIL was sent may still be sent."""
+
+    def finished(self, copy: Copy, outcomes: Sequence[Outcome]) -> None:
+        """The end of a copy."""
+
+    def proved(self) -> None:
+        """This connection has carried its first transaction to a regular end."""
+
+    def rests(self, session: "Session") -> None:
+        """Nothing is in flight."""
+
+    def ended(self, session: "Session", reply: Reply | None) -> None:
+        """The connection is gone; `None` if nobody is to blame."""
+
+
+class Session(asyncio.Protocol):
+    """One connection. `used`: it has carried a transaction to a regular end."""
+
+    def __init__(
+        self, client: aiosmtplib.SMTP, offer: Offer, timeouts: Timeouts, idle: float, desk: Desk
+    ) -> None:
+        self.used = False
+        self._client = client
+        self._offer = offer
+        self._desk = desk
+        self._limits = _limits(timeouts)
+        self._idle_limit = idle
+        self._flight: deque[Transaction] = deque()
+        self._ahead = 0
+        self._reader = ReplyReader()
+        self._pouring: Iterator[bytes] | None = None
+        self._paused = False
+        self._needs_reset = False
+        self._quitting = False
+        self._ended = False
+        self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport = cast("asyncio.Transport", client.transport)
+        self._transport.set_protocol(self)
+        self._watch()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a copy could start at once."""
+        return not (self._flight or self._ended or self._quitting)
+
+    def feed(self, share: int) -> None:
+        """Begins with up to `share` copies from the desk."""
+        if not self._ended:
+            self._advance(min(share, WINDOW))
+
+    def quit(self) -> None:
+        """Says goodbye and closes; only for an idle session."""
+        self._quitting = True
+        self._since = self._loop.time()
+        self._transport.write(b"QUIT\r\n")
+        self._watch()
+
+    def abort(self, reply: Reply) -> None:
+        """Ends the connection by our own will. Only copies whose end of data is out lose an
+        attempt.
+        """
+        self._end(reply, own_will=True)
+
+    # What the transport tells us
+
+    def data_received(self, data: bytes) -> None:
+        """Matches replies to commands, then writes all that has become possible."""
+        if self._ended:
+            return
+        try:
+            replies = self._reader.feed(data)
+            for code, text in replies:
+                self._take(code, text)
+                if self._ended:
+                    return
+        except GarbledError:
+            self._end(trouble.GARBLED)
+            return
+        if replies:
+            self._since = self._loop.time()
+            self._advance(WINDOW)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Upstream, or the network, ended the connection."""
+        self._end(trouble.LOST)
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The transport has room again."""
+        self._paused = False
+        if self._pouring is not None and not self._ended:
+            self._since = self._loop.time()
+            self._pour()
+            self._advance(WINDOW)
+
+    # Replies
+
+    def _take(self, code: int, text: bytes) -> None:
+        if not self._flight:
+            self._end(None if self._quitting or code == 421 else trouble.GARBLED)
+            return
+        transaction = self._flight[0]
+        if code == 421:
+            self._dismissed(transaction, text)
+            return
+        early = self._pouring is not None
+        if early and code < 400:
+            raise GarbledError("an answer to content that is not complete")
+        transaction.take(code, text, used=self.used)
+        if transaction.wants is Want.NOTHING:
+            self._finish(transaction)
+        if early:
+            self._end(trouble.LOST)
+
+    def _finish(self, transaction: Transaction) -> None:
+        self._flight.popleft()
+        self._ahead -= len(transaction.wire.content)
+        self._needs_reset = transaction.leaves_open
+        if not self.used:
+            self.used = True
+            self._desk.proved()
+        self._desk.finished(transaction.copy, transaction.outcomes(_UNDECIDED))
+
+    def _dismissed(self, transaction: Transaction, text: bytes) -> None:
+        """421: upstream closes; whatever follows in flight it has not looked at (RQ-6)."""
+        reply = trouble.read(421, text.decode("utf-8", "replace"))
+        rest = trouble.outcome(transaction.stage, reply, used=self.used)
+        self._flight.popleft()
+        later, self._flight = self._flight, deque()
+        self._desk.finished(transaction.copy, transaction.outcomes(rest))
+        for one in later:
+            self._desk.finished(one.copy, one.outcomes(trouble.interrupted(reply, begun=False)))
+        self._end(reply, blame=True)
+
+    # Writing
+
+    def _advance(self, share: int) -> None:
+        """Writes whatever can be written now, in one piece."""
+        out: list[bytes] = []
+        if self._flight:
+            self._go_on(self._flight[-1], out)
+        while share and self._may_begin():
+            copy = self._desk.take()
+            if copy is None:
+                break
+            share -= 1
+            self._begin(copy, out)
+        if self._ended:
+            return
+        if out:
+            self._transport.write(b"".join(out))
+        if self._pouring is not None and not self._paused:
+            self._pour()
+        if not self._flight and not self._quitting:
+            self._desk.rests(self)
+        self._watch()
+
+    def _may_begin(self) -> bool:
+        if self._ended or self._quitting:
+            return False
+        if not self._flight:
+            return True
+        return (
+            self._offer.pipelining
+            and self._flight[-1].content_sent
+            and len(self._flight) < WINDOW
+            and self._ahead < AHEAD_LIMIT
+            and not self._paused
+        )
+
+    def _begin(self, copy: Copy, out: list[bytes]) -> None:
+        wire = commands.compose(copy, self._offer)
+        if isinstance(wire, Reply):
+            self._desk.finished(copy, [trouble.failed(wire)] * len(copy.recipients))
+            return
+        mode = self._mode(len(wire.content))
+        # An unanswered BDAT may yet fail and leave its transaction open (RFC 3030 §2).
+        reset = self._needs_reset or bool(self._flight and self._flight[-1].mode is Mode.CHUNKED)
+        self._needs_reset = False
+        if not self._flight:
+            self._since = self._loop.time()
+        transaction = Transaction(copy, wire, mode, reset=reset)
+        self._flight.append(transaction)
+        self._ahead += len(wire.content)
+        if mode is Mode.SERIAL:
+            out.append(transaction.command())
+        else:
+            transaction.write_all(out)
+
+    def _mode(self, size: int) -> Mode:
+        if not self._offer.pipelining:
+            return Mode.SERIAL
+        if self._offer.chunking and size <= CHUNK_LIMIT:
+            return Mode.CHUNKED
+        return Mode.PIPELINED
+
+    def _go_on(self, transaction: Transaction, out: list[bytes]) -> None:
+        match transaction.wants:
+            case Want.CONTENT:
+                if not self._desk.may_go_on(transaction.copy):
+                    self._withhold(transaction)
+                    self._end(trouble.NOT_STARTED, own_will=True)
+                elif len(transaction.wire.content) <= commands.SLICE:
+                    out.append(commands.stuff(transaction.wire.content))
+                    self._content_is_out(transaction)
+                else:
+                    self._pouring = commands.stuff_in_slices(transaction.wire.content)
+                    transaction.wants = Want.REPLY
+            case Want.LONE_DOT:
+                out.append(b".\r\n")
+                self._content_is_out(transaction)
+            case Want.COMMAND:
+                if transaction.stage is Stage.DATA and not self._desk.may_go_on(transaction.copy):
+                    self._needs_reset = True
+                    self._withhold(transaction)
+                else:
+                    out.append(transaction.command())
+
+    def _withhold(self, transaction: Transaction) -> None:
+        self._flight.remove(transaction)
+        self._ahead -= len(transaction.wire.content)
+        rest = trouble.withheld(trouble.NOT_STARTED, Scope.MESSAGE)
+        self._desk.finished(transaction.copy, transaction.outcomes(rest))
+
+    def _pour(self) -> None:
+        while self._pouring is not None and not self._paused and not self._ended:
+            piece = next(self._pouring, None)
+            if piece is None:
+                self._pouring = None
+                self._content_is_out(self._flight[-1])
+            else:
+                self._transport.write(piece)
+
+    def _content_is_out(self, transaction: Transaction) -> None:
+        transaction.content_sent = True
+        transaction.wants = Want.REPLY
+
+    # Time and the end
+
+    def _watch(self) -> None:
+        """Sets the timer to when the present wait will have lasted too long, if it would
+        otherwise go off later; going off too early is cheap.
+        """
+        if self._ended:
+            return
+        due = self._since + self._limit()[1]
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._on_timer)
+
+    def _limit(self) -> tuple[Stage | None, float]:
+        if self._pouring is not None:
+            return Stage.BLOCK, self._limits[Stage.BLOCK]
+        if self._flight:
+            stage = self._flight[0].stage
+            return stage, self._limits[stage]
+        return None, QUIT_PATIENCE if self._quitting else self._idle_limit
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        stage, limit = self._limit()
+        if self._loop.time() < self._since + limit:
+            self._watch()
+        elif stage is not None:
+            self._end(trouble.timed_out(stage, limit))
+        elif self._quitting:
+            self._end(None)
+        else:
+            self.quit()
+
+    def _end(
+        self, reply: Reply | None, *, own_will: bool = False, blame: bool | None = None
+    ) -> None:
+        """Drops the connection and gives everything back. Upstream is to blame (`blame`) if
+        something was in flight, unless it was our own will.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._pouring = None
+        self._transport.abort()
+        self._client.close()
+        flight, self._flight = self._flight, deque()
+        if blame is None:
+            blame = bool(flight) and not own_will
+        for place, one in enumerate(flight):
+            first = place == 0 and not own_will and (one.begun or not self.used)
+            begun = one.content_sent or first
+            rest = trouble.interrupted(reply or trouble.LOST, begun=begun)
+            self._desk.finished(one.copy, one.outcomes(rest))
+        self._desk.ended(self, reply if blame else None)
+
+
+# Never seen: when a transaction is over, replies have decided for every recipient.
+_UNDECIDED = trouble.interrupted(trouble.GARBLED, begun=True)
+
+
+def _limits(timeouts: Timeouts) -> dict[Stage, float]:
+    return {
+        Stage.RSET: timeouts.mail,
+        Stage.MAIL: timeouts.mail,
+        Stage.RCPT: timeouts.rcpt,
+        Stage.DATA: timeouts.data,
+        Stage.BLOCK: timeouts.block,
+        Stage.DOT: timeouts.dot,
+    }

@@ -1,0 +1,173 @@
+"""One mail transaction: which reply belongs to which command, and what came of it.
+
+In: a composed copy, then upstream's replies in order. Out: what is wanted next (`wants`), and
+in the end one outcome per recipient. No I/O: the session writes what is wanted.
+
+The order of replies is fixed (RFC 2920 §3.2): [RSET] MAIL RCPT… DATA, then the end of data;
+with BDAT the content goes out with the commands and has one reply. In serial mode each
+command waits for the reply before it, and refused mail ends early.
+
+*Fails:* `GarbledError` for a reply that cannot be one to its command (354 to RCPT, 250 to DATA):
+commands and replies are then out of step.
+"""
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from gatepost.flow.transmit import trouble
+from gatepost.flow.transmit.commands import Wire
+from gatepost.flow.transmit.copy import Copy
+from gatepost.flow.transmit.replies import GarbledError
+from gatepost.flow.transmit.trouble import Stage
+from gatepost.mail.outcome import Outcome
+from gatepost.mail.reply import Reply
+
+_RSET, _MAIL = -1, 0
+
+
+class Want(Enum):
+    """What a transaction needs to go on."""
+
+    COMMAND = auto()  # serial mode: the next command is to be written
+    REPLY = auto()
+    CONTENT = auto()  # 354 came and somebody is to get it
+    LONE_DOT = auto()  # 354 came although every recipient was refused (RX-2)
+    NOTHING = auto()  # over
+
+
+class Mode(Enum):
+    """How commands are written."""
+
+    SERIAL = auto()
+    PIPELINED = auto()
+    CHUNKED = auto()  # pipelined, with BDAT
+
+
+class Transaction:
+    """One copy on one connection.
+
+    `content_sent`: the whole content with its end has been written. `begun`: upstream has
+    answered MAIL. `leaves_open`: upstream may still hold an open transaction at the end, so
+    that RSET is due.
+    """
+
+    __slots__ = (
+        "_accepted", "_final", "_outcomes", "_position", "_refusal",
+        "begun", "content_sent", "copy", "leaves_open", "mode", "wants", "wire",
+    )  # fmt: skip
+
+    def __init__(self, copy: Copy, wire: Wire, mode: Mode, *, reset: bool) -> None:
+        self.copy = copy
+        self.wire = wire
+        self.mode = mode
+        self.wants = Want.COMMAND if mode is Mode.SERIAL else Want.REPLY
+        self.content_sent = False
+        self.begun = False
+        self.leaves_open = False
+        self._position = _RSET if reset else _MAIL
+        self._accepted = 0
+        self._refusal: Outcome | None = None
+        self._final: Outcome | None = None
+        self._outcomes: list[Outcome | None] = [None] * len(wire.rcpts)
+
+    @property
+    def stage(self) -> Stage:
+        """What the next reply will answer."""
+        position = self._position
+        if position == _RSET:
+            return Stage.RSET
+        if position == _MAIL:
+            return Stage.MAIL
+        rcpts = len(self.wire.rcpts)
+        if position <= rcpts:
+            return Stage.RCPT
+        if position == rcpts + 1 and self.mode is not Mode.CHUNKED:
+            return Stage.DATA
+        return Stage.DOT
+
+    def command(self) -> bytes:
+        """The command at this position, in serial mode."""
+        self.wants = Want.REPLY
+        match self.stage:
+            case Stage.RSET:
+                return b"RSET\r\n"
+            case Stage.MAIL:
+                return self.wire.mail
+            case Stage.RCPT:
+                return self.wire.rcpts[self._position - 1]
+            case _:
+                return b"DATA\r\n"
+
+    def write_all(self, out: list[bytes]) -> None:
+        """Appends all commands, and for BDAT the content, to `out`."""
+        if self._position == _RSET:
+            out.append(b"RSET\r\n")
+        out.append(self.wire.mail)
+        out += self.wire.rcpts
+        if self.mode is Mode.CHUNKED:
+            out.append(b"BDAT %d LAST\r\n" % len(self.wire.content))
+            out.append(self.wire.content)
+            self.content_sent = True
+        else:
+            out.append(b"DATA\r\n")
+
+    def take(self, code: int, text: bytes, *, used: bool) -> None:
+        """Takes the next reply. `used` as in `trouble.outcome`. Raises `GarbledError`."""
+        stage = self.stage
+        position = self._position
+        self._position = position + 1
+        kind = code // 100
+        if (kind == 3) is not (stage is Stage.DATA and kind not in (4, 5)):
+            raise GarbledError(f"{code} is no answer to {stage}")
+        self.wants = Want.COMMAND if self.mode is Mode.SERIAL else Want.REPLY
+        if stage is Stage.RCPT:
+            self._take_rcpt(position - 1, code, text, used)
+        elif stage is Stage.MAIL:
+            self.begun = True
+            if kind != 2:
+                self._refuse(stage, code, text, used)
+        elif stage is Stage.DATA:
+            self._take_data(code, text, used)
+        elif stage is Stage.DOT:
+            self._finish(stage, code, text, used)
+        elif kind != 2:
+            raise GarbledError(f"{code} is no answer to {stage}")
+
+    def outcomes(self, rest: Outcome) -> Sequence[Outcome]:
+        """One outcome per recipient; `rest` for those whom no reply decided."""
+        rest = self._refusal or self._final or rest
+        return [outcome or rest for outcome in self._outcomes]
+
+    def _take_rcpt(self, index: int, code: int, text: bytes, used: bool) -> None:
+        if self._refusal is None:
+            if code < 300:
+                self._accepted += 1
+            else:
+                self._outcomes[index] = trouble.outcome(Stage.RCPT, _reply(code, text), used=used)
+        serial = self.mode is Mode.SERIAL
+        if serial and not self._accepted and index + 1 == len(self._outcomes):
+            self.leaves_open = True
+            self.wants = Want.NOTHING
+
+    def _refuse(self, stage: Stage, code: int, text: bytes, used: bool) -> None:
+        self._refusal = trouble.outcome(stage, _reply(code, text), used=used)
+        if self.mode is Mode.SERIAL:
+            self.wants = Want.NOTHING
+
+    def _take_data(self, code: int, text: bytes, used: bool) -> None:
+        if code < 400:
+            self.wants = Want.CONTENT if self._accepted else Want.LONE_DOT
+        else:
+            self.leaves_open = True
+            self._finish(Stage.DATA, code, text, used)
+
+    def _finish(self, stage: Stage, code: int, text: bytes, used: bool) -> None:
+        self.wants = Want.NOTHING
+        if self.mode is Mode.CHUNKED and code >= 300:
+            self.leaves_open = True
+        if self._accepted:
+            self._final = trouble.outcome(stage, _reply(code, text), used=used)
+
+
+def _reply(code: int, text: bytes) -> Reply:
+    return trouble.read(code, text.decode("utf-8", "replace"))

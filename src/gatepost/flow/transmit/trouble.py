@@ -1,0 +1,156 @@
+"""The one home of delivery trouble: a reply, or the lack of one, becomes an outcome.
+
+In: the stage of the transaction, and upstream's reply or the exception that came instead.
+Out: `Outcome` (what becomes of the recipient, and how far the trouble reaches), or a `Reply`
+in upstream's stead.
+
+Only the basic code decides, and of it the first digit, whatever the text or the enhanced
+code say (R5321-19). The few codes that never speak of the mail itself are listed in
+`_NOT_THE_MAIL`. Whatever is unknown is temporary.
+
+*Fails:* never.
+"""
+
+import re
+from enum import StrEnum
+
+from gatepost.mail.outcome import Outcome, Result, Scope
+from gatepost.mail.reply import Reply
+
+
+class Stage(StrEnum):
+    """What was last asked of upstream."""
+
+    CONNECT = "connection"
+    TLS = "TLS handshake"
+    EHLO = "EHLO"
+    AUTH = "AUTH"
+    RSET = "RSET"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    BLOCK = "content"
+    DOT = "end of data"
+
+
+_MAX_TEXT = 2000
+_ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?:[ \t]+|$)")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_OPENING = frozenset({Stage.CONNECT, Stage.TLS, Stage.EHLO, Stage.AUTH})
+
+# Permanent replies that are about our session and not about the mail: (stage, code).
+_NOT_THE_MAIL = {
+    (Stage.RCPT, 552): Scope.RECIPIENT,  # the old "too many recipients" (R5321-8)
+    **{
+        (stage, 503): Scope.CONNECTION  # bad sequence of commands: ours, not the mail's
+        for stage in (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT)
+    },
+    **{
+        (stage, code): Scope.UPSTREAM  # credentials or TLS wanted (RFC 4954 §6, RFC 3207 §4)
+        for stage in (Stage.MAIL, Stage.RCPT)
+        for code in (530, 534, 535, 538)
+    },
+}
+
+LOST = Reply(451, "4.4.2", "upstream closed the connection")
+GARBLED = Reply(451, "4.5.0", "upstream's replies do not match our commands")
+STOPPING = Reply(421, "4.3.2", "this server is shutting down")
+NOT_STARTED = Reply(451, "4.3.2", "not sent: the copy may not be started any more")
+OWN_ERROR = Reply(451, "4.3.0", "this server met an error of its own")
+NO_TLS_FOR_PASSWORD = Reply(
+    454, "4.7.0", "no TLS with upstream: the password is not sent in clear text"
+)
+
+
+def outcome(stage: Stage, reply: Reply, *, used: bool = False) -> Outcome:
+    """What `reply`, received at `stage`, means for the recipients it is about.
+
+    `used` says that this connection has carried other mail before: a 421 to MAIL then is only
+    a full connection, and no attempt is lost. A 2yz is final at `Stage.DOT` alone.
+    """
+    scope = _SCOPES.get(stage, Scope.CONNECTION)
+    if stage in _OPENING:
+        return Outcome(Result.UNSENT, reply, Scope.UPSTREAM)
+    if reply.code == 421:
+        unsent = used and stage in {Stage.MAIL, Stage.RSET}
+        return Outcome(Result.UNSENT if unsent else Result.DEFERRED, reply, Scope.CONNECTION)
+    if stage is Stage.DOT and reply.positive:
+        return Outcome(Result.DELIVERED, reply, scope)
+    if reply.permanent and stage is not Stage.RSET:
+        excused = _NOT_THE_MAIL.get((stage, reply.code))
+        return Outcome(Result.DEFERRED, reply, excused) if excused else failed(reply, scope)
+    return Outcome(Result.DEFERRED, reply, scope)
+
+
+_SCOPES = {
+    Stage.MAIL: Scope.MESSAGE,
+    Stage.RCPT: Scope.RECIPIENT,
+    Stage.DATA: Scope.MESSAGE,
+    Stage.BLOCK: Scope.MESSAGE,
+    Stage.DOT: Scope.MESSAGE,
+}
+
+
+def failed(reply: Reply, scope: Scope = Scope.MESSAGE) -> Outcome:
+    """Never again: upstream said so, or cannot take such mail."""
+    return Outcome(Result.FAILED, reply, scope)
+
+
+def interrupted(reply: Reply, *, begun: bool) -> Outcome:
+    """The end of a copy whose connection ended, as `reply` says (RQ-3).
+
+    `begun` is false for a copy of which upstream answered nothing and got no complete
+    content: it loses no attempt. Only a copy whose end of data was sent may arrive twice.
+    """
+    return Outcome(Result.DEFERRED if begun else Result.UNSENT, reply, Scope.CONNECTION)
+
+
+def withheld(reply: Reply, scope: Scope = Scope.UPSTREAM) -> Outcome:
+    """The attempt did not begin."""
+    return Outcome(Result.UNSENT, reply, scope)
+
+
+def timed_out(stage: Stage, seconds: float) -> Reply:
+    """The reply in place of the one that did not come."""
+    return Reply(451, "4.4.2", f"upstream did not finish the {stage} within {seconds:g} s")
+
+
+def read(code: int, text: str) -> Reply:
+    """The reply of upstream with its enhanced code taken from the text, line by line.
+
+    An enhanced code of another class than the basic code is left where it is (R5321-19).
+    """
+    found = ""
+    lines = []
+    for line in _CONTROLS.sub(" ", text[:_MAX_TEXT].replace("\r", "")).split("\n"):
+        match = _ENHANCED.match(line)
+        if match and int(match.group(1)) == code // 100:
+            found = found or match.group().strip()
+            lines.append(line[match.end() :])
+        else:
+            lines.append(line)
+    return Reply(code, found, "\n".join(lines))
+
+
+def reply_for(stage: Stage, error: BaseException) -> Reply:
+    """A reply in place of upstream's for an exception while connecting.
+
+    Exceptions that carry upstream's `code` and `message` give that reply.
+    """
+    code, message = getattr(error, "code", None), getattr(error, "message", None)
+    if isinstance(code, int) and 200 <= code < 600 and isinstance(message, str):
+        return read(code, message)
+    said = _CONTROLS.sub(" ", str(message or error or type(error).__name__))[:_MAX_TEXT]
+    if isinstance(error, TimeoutError):
+        return Reply(451, "4.4.1", f"no answer from upstream in time: {said}")
+    if stage is Stage.TLS or _is_tls(error) or _is_tls(error.__cause__):
+        return Reply(454, "4.7.5", f"no TLS with upstream: {said}")
+    if stage is Stage.AUTH:
+        return Reply(454, "4.7.0", f"upstream did not let us log in: {said}")
+    if isinstance(error, OSError):
+        return Reply(451, "4.4.1", f"upstream is out of reach: {said}")
+    return Reply(451, "4.3.0", f"trouble with upstream at {stage}: {said}")
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and hasattr(error, "library")  # ssl.SSLError has it
