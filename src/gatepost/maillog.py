@@ -1,0 +1,289 @@
+"""One log line, and one count, per event in a mail's life, each a named function.
+
+Only what an administrator acts on or looks for is logged; message content, passwords and
+tokens never are. Recipients' addresses appear as `[log] addresses` says: plain, as a keyed
+hash that is the same for the same address, or not at all. A copy that went well is counted,
+not logged: one line per submission and per batch of results is what a busy relay can afford.
+
+*Known limits:* configured once per process; counters are those of this process, or of all
+workers where Prometheus' multi-process mode is on.
+"""
+
+import hashlib
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+_log = structlog.get_logger("gatepost")
+
+_submissions = Counter(
+    "gatepost_submissions", "Submissions answered, by what was answered", ["client", "answer"]
+)
+_recipients = Counter(
+    "gatepost_recipients", "Recipients of accepted submissions by verdict and reason",
+    ["stream", "verdict", "reason"],
+)  # fmt: skip
+_attempts = Counter(
+    "gatepost_attempts", "Recipients by what came of an attempt to send", ["stream", "state"]
+)
+_auth_failures = Counter("gatepost_auth_failures", "Failed authentications", ["listener"])
+_refused_connections = Counter(
+    "gatepost_refused_connections", "Connections turned away", ["listener"]
+)
+_internal_errors = Counter("gatepost_internal_errors", "Errors of our own, by place", ["place"])
+_store_errors = Counter("gatepost_store_errors", "Operations the store could not do", ["place"])
+_upstream_up = Gauge(
+    "gatepost_upstream_up", "Whether upstream takes mail", ["upstream"], multiprocess_mode="min"
+)
+_queued = Gauge(
+    "gatepost_queued_recipients", "Recipients in the spool by state", ["state"],
+    multiprocess_mode="mostrecent",
+)  # fmt: skip
+_unsigned = Gauge(
+    "gatepost_unsigned_streams",
+    "Bulk streams whose one-click headers no DKIM signature of ours covers",
+    multiprocess_mode="mostrecent",
+)
+_observing = Gauge(
+    "gatepost_observing_streams", "Bulk streams in mode observe: consent is not enforced",
+    multiprocess_mode="mostrecent",
+)  # fmt: skip
+
+Addresses = Literal["plain", "hashed", "none"]
+
+
+class _Style:
+    addresses: Addresses = "hashed"
+    key: bytes = b""
+
+
+def configure(form: Literal["console", "json"], addresses: Addresses, key: bytes) -> None:
+    """Sets how lines look and how addresses appear; `key` makes the hashes ours alone."""
+    _Style.addresses, _Style.key = addresses, key
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([structlog.processors.format_exc_info] if form == "json" else []),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def address(key: str) -> str:
+    """An address as it may appear in the log."""
+    if _Style.addresses == "plain":
+        return key
+    if _Style.addresses == "none":
+        return "-"
+    digest = hashlib.blake2b(key.encode(), key=_Style.key[:64], digest_size=6).hexdigest()
+    return f"#{digest}"
+
+
+# The way in
+
+
+def connection_refused(listener: str, peer: str, why: str) -> None:
+    """A connection was turned away or dropped before anything was submitted."""
+    _refused_connections.labels(listener).inc()
+    _log.warning("connection refused", listener=listener, peer=peer, why=why)
+
+
+def auth_failed(listener: str, peer: str, client: str) -> None:
+    """A password was wrong; `client` is "" where the user name is unknown here."""
+    _auth_failures.labels(listener).inc()
+    _log.warning("authentication failed", listener=listener, peer=peer, client=client)
+
+
+def session_error(listener: str, error: BaseException) -> None:
+    """Something in an SMTP session failed on our side; the client was answered 451."""
+    _internal_errors.labels("session").inc()
+    _log.error("session error", listener=listener, exc_info=error)
+
+
+def accepted(
+    submission: str,
+    *,
+    client: str,
+    peer: str,
+    stream: str,
+    how: str,
+    campaign: str,
+    size: int,
+    counts: Mapping[tuple[str, str], int],
+) -> None:
+    """A submission is durable. `how` says what chose the stream; counts by verdict, reason."""
+    _submissions.labels(client, "accepted").inc()
+    for (verdict, reason), count in counts.items():
+        _recipients.labels(stream, verdict, reason).inc(count)
+    _log.info(
+        "accepted", id=submission, client=client, peer=peer, stream=stream, by=how,
+        campaign=campaign, size=size,
+        recipients={f"{verdict}/{reason}": count for (verdict, reason), count in counts.items()},
+    )  # fmt: skip
+
+
+def refused(*, client: str, peer: str, stream: str, recipients: int, reply: str) -> None:
+    """A message was refused as a whole; the mailer was told `reply`."""
+    _submissions.labels(client, "refused").inc()
+    _log.warning(
+        "refused", client=client, peer=peer, stream=stream, recipients=recipients, reply=reply
+    )
+
+
+def recipient_refused(*, client: str, stream: str, recipient: str, reason: str) -> None:
+    """A recipient was refused at RCPT."""
+    _recipients.labels(stream, "reject", reason).inc()
+    _log.info(
+        "recipient refused", client=client, stream=stream, recipient=address(recipient),
+        reason=reason,
+    )  # fmt: skip
+
+
+def undeclared_bulk(submission: str, *, client: str, stream: str, recipients: int) -> None:
+    """Mail of a stream that is not bulk looks like a mass mailing."""
+    _log.warning(
+        "undeclared bulk", id=submission, client=client, stream=stream, recipients=recipients
+    )
+
+
+# The way out
+
+
+def attempted(stream: str, state: str, count: int) -> None:
+    """So many recipients got to `state` by an attempt to send."""
+    _attempts.labels(stream or "-", state).inc(count)
+
+
+def attempt_failed(submission: str, recipient: str, state: str, attempts: int, reply: str) -> None:
+    """An attempt did not deliver; `state` says whether there will be another."""
+    _log.warning(
+        "not delivered", id=submission, recipient=address(recipient), state=state,
+        attempts=attempts, reply=reply,
+    )  # fmt: skip
+
+
+def results(counts: Mapping[str, int]) -> None:
+    """What the last seconds brought, by state."""
+    _log.info("sent", **counts)
+
+
+def set_aside(submission: str, error: BaseException) -> None:
+    """A copy could not be composed, for a reason nobody foresaw; its recipients are held."""
+    _internal_errors.labels("compose").inc()
+    _log.error("set aside", id=submission, exc_info=error)
+
+
+def upstream_changed(upstream: str, healthy: bool, reply: str) -> None:
+    """Upstream went away, or is back."""
+    _upstream_up.labels(upstream or "default").set(healthy)
+    if healthy:
+        _log.info("upstream takes mail", upstream=upstream or "default", reply=reply)
+    else:
+        _log.error("upstream is away", upstream=upstream or "default", reply=reply)
+
+
+# What comes back
+
+
+def withdrawn(subject: str, sender: str, stream: str, method: str) -> None:
+    """Somebody left: `stream` is "" for everything of the sender."""
+    _log.info("withdrawn", subject=subject, sender=sender, stream=stream or "*", method=method)
+
+
+def returned(kind: str, outcome: str) -> None:
+    """A bounce, complaint or unsubscribe mail came in, and what was made of it."""
+    _log.info("returned", kind=kind, outcome=outcome)
+
+
+# The gateway itself
+
+
+def listening(door: str, host: str, port: int) -> None:
+    """A listener is open."""
+    _log.info("listening", door=door, address=host, port=port)
+
+
+def started(version: str, workers: int) -> None:
+    """Everything is up."""
+    _log.info("started", version=version, workers=workers)
+
+
+def stopping(grace_seconds: float) -> None:
+    """What is on the wire is finished, then everything ends."""
+    _log.info("stopping", grace_seconds=grace_seconds)
+
+
+def stopped() -> None:
+    """Everything has ended."""
+    _log.info("stopped")
+
+
+def reloaded() -> None:
+    """A new configuration is in force."""
+    _log.info("configuration reloaded")
+
+
+def reload_failed(errors: str) -> None:
+    """The new configuration is no good; the old one stays in force."""
+    _log.error("configuration not reloaded, the old one stays in force", errors=errors)
+
+
+def unsigned_streams(streams: Sequence[str]) -> None:
+    """Bulk streams without a DKIM key of ours: their one-click headers count for nothing."""
+    _unsigned.set(len(streams))
+    if streams:
+        _log.warning(
+            "no DKIM key: receivers ignore one-click headers that no signature covers; "
+            "give the sender a key, or sign both List-Unsubscribe headers upstream",
+            streams=list(streams),
+        )
+
+
+def observing(streams: Sequence[str]) -> None:
+    """Bulk streams that only record lack of consent."""
+    _observing.set(len(streams))
+    if streams:
+        _log.warning("mode observe: lack of consent is only recorded", streams=list(streams))
+
+
+def without_effect(settings: Sequence[str]) -> None:
+    """Settings that were given and that this version does not act on yet."""
+    if settings:
+        _log.warning("these settings have no effect in this version", settings=list(settings))
+
+
+def queued(counts: Mapping[str, int]) -> None:
+    """How many recipients are in the spool, by state."""
+    for state, count in counts.items():
+        _queued.labels(state).set(count)
+
+
+def store_unavailable(place: str, error: BaseException) -> None:
+    """The store could not do what was asked; it is tried again."""
+    _store_errors.labels(place).inc()
+    _log.error("store out of reach", place=place, error=str(error))
+
+
+def housekeeping_failed(chore: str, error: BaseException) -> None:
+    """A chore failed; it is tried again at its next turn."""
+    _internal_errors.labels(chore).inc()
+    _log.error("housekeeping failed", chore=chore, exc_info=error)
+
+
+def did(chore: str, count: int) -> None:
+    """A chore changed so many things."""
+    if count:
+        _log.info(chore, count=count)
