@@ -1,0 +1,81 @@
+"""Who is it? The clients of the configuration, found by user name or by network.
+
+In: the configured clients. Out: the client that a peer or a user name is.
+AUTH beats network; of networks the most specific wins; a client with both needs both, so
+its networks alone never make anybody that client. Two clients that are known by the same
+network alone, or by the same user name, cannot be told apart.
+
+*Fails:* `ValueError`, naming both clients, when two cannot be told apart; naming one, when its
+password hash is none.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from gatepost.flow.accept import passwords
+from gatepost.mail.client import Client
+
+
+def peer_address(host: str) -> IPv4Address | IPv6Address:
+    """The address of a peer; an IPv4 address mapped into IPv6 is the IPv4 address."""
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address
+
+
+class ClientTable:
+    """The clients, looked up in constant time (one step per distinct prefix length)."""
+
+    def __init__(self, clients: Iterable[Client] = ()) -> None:
+        self._users: dict[str, Client] = {}
+        self._networks: dict[IPv4Network | IPv6Network, Client] = {}
+        for client in clients:
+            self._add(client)
+        lengths = {(network.version, network.prefixlen) for network in self._networks}
+        self._lengths = {
+            version: sorted((n for v, n in lengths if v == version), reverse=True)
+            for version in (4, 6)
+        }
+
+    @property
+    def with_username(self) -> Iterable[Client]:
+        """The clients that authenticate."""
+        return self._users.values()
+
+    def by_network(self, peer: IPv4Address | IPv6Address) -> Client | None:
+        """The client that `peer` is without authentication."""
+        network_type = IPv4Network if peer.version == 4 else IPv6Network
+        for length in self._lengths[peer.version]:
+            found = self._networks.get(network_type((peer, length), strict=False))
+            if found:
+                return found
+        return None
+
+    def by_username(self, username: str, peer: IPv4Address | IPv6Address) -> Client | None:
+        """The client with this user name, if it may come from `peer`."""
+        client = self._users.get(username)
+        if client and client.networks and not any(peer in net for net in client.networks):
+            return None
+        return client
+
+    def _add(self, client: Client) -> None:
+        if client.username:
+            other = self._users.setdefault(client.username, client)
+            if other is not client:
+                raise ValueError(
+                    f'clients "{other.name}" and "{client.name}" have the same username '
+                    f'"{client.username}"; give each its own'
+                )
+            try:
+                passwords.check_form(client.password_hash)
+            except ValueError as error:
+                raise ValueError(f'client "{client.name}": {error}') from None
+            return
+        for network in client.networks:
+            other = self._networks.setdefault(network, client)
+            if other is not client:
+                raise ValueError(
+                    f'clients "{other.name}" and "{client.name}" have the same network '
+                    f"{network}; give one of them a username or a narrower network"
+                )

@@ -1,0 +1,335 @@
+"""An SMTP session: the commands, and the transaction they build (RFC 5321, RFC 6409).
+
+In: lines and content from the wire. Out: replies, and calls of the handler. Order is
+enforced with 503 and changes nothing (R5321-4); a recipient enters the envelope only after
+the decision (REQUIREMENTS 2.11-5); a repeated one is answered and kept once.
+
+*Fails:* never towards the client: an exception from the handler is answered 451 4.3.0.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import ClassVar, Final
+
+from gatepost import maillog
+from gatepost.flow.accept import commands, replies
+from gatepost.flow.accept.content import Content, Trouble
+from gatepost.flow.accept.door import Door, Role, Tls
+from gatepost.flow.accept.secured import Secured
+from gatepost.flow.accept.tls import cipher_name
+from gatepost.mail.client import Client
+from gatepost.mail.envelope import Arrival, Envelope, Recipient
+from gatepost.mail.verdict import Disposition, Verdict
+
+_RETURNS: Final = Client(name="returns")  # nobody submits there, but every arrival has a client
+_HOST = re.compile(r"[A-Za-z0-9_.-]{1,255}|\[[A-Za-z0-9.:_-]{1,255}\]")
+_CONTENT_TROUBLE: Final = {
+    Trouble.TOO_LARGE: replies.TOO_LARGE,
+    Trouble.NUL: replies.NUL_IN_DATA,
+    Trouble.BARE_NEWLINE: replies.BARE_NEWLINE_IN_DATA,
+}
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """What MAIL began. `recipients` and `refused` are by key, so that each is there once."""
+
+    arrival: Arrival
+    mail: commands.Mail
+    recipients: dict[str, Recipient] = field(default_factory=dict)
+    refused: dict[str, tuple[Recipient, Verdict]] = field(default_factory=dict)
+
+    def envelope(self) -> Envelope:
+        return Envelope(
+            mail_from=self.mail.sender,
+            recipients=tuple(self.recipients.values()),
+            refused=tuple(self.refused.values()),
+            smtputf8=self.mail.smtputf8,
+            body=self.mail.body,
+            ret=self.mail.ret,
+            envid=self.mail.envid,
+        )
+
+
+class Session(Secured):
+    """One client's conversation."""
+
+    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(door, loop)
+        self._transaction: _Transaction | None = None
+
+    # The wire's events
+
+    def greet(self) -> None:
+        """220, or 421 when this client has too many connections."""
+        self.door.sessions.add(self)
+        if self.take_seat():
+            self.send(f"220 {self.door.hostname} ESMTP Gatepost\r\n".encode())
+        else:
+            maillog.connection_refused(self.door.name, str(self.peer), "too many connections")
+            self.say_goodbye(replies.TOO_MANY_CONNECTIONS)
+
+    def on_line(self, line: bytes) -> None:
+        """One command."""
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            self.send(replies.ODD_OCTETS)
+            return
+        if self._transaction:
+            recipient = commands.ordinary_recipient(text)
+            if recipient:
+                self._answer_with(self._add(self._transaction, recipient))
+                return
+        verb, _, argument = text.partition(" ")
+        command = self._COMMANDS.get(verb.upper())
+        if command is None:
+            self.send(replies.UNKNOWN_COMMAND)
+            return
+        try:
+            self._answer_with(command(self, argument.strip(" \t")))
+        except commands.Refused as refused:
+            self.send(refused.reply)
+
+    def on_content(self, content: Content) -> None:
+        """The end of data: one reply for the whole message (R5321-11)."""
+        finished = content.finish()
+        if isinstance(finished, Trouble):
+            self._abandon()
+            self.send(_CONTENT_TROUBLE[finished])
+            return
+        transaction, self._transaction = self._transaction, None
+        if transaction:
+            self.wait_for(self._deliver(transaction, finished), must_finish=True)
+
+    def on_lost(self) -> None:
+        """Give back what the connection held."""
+        self.leave_seat()
+        self._abandon()
+        self.door.left(self)
+
+    def on_secured(self) -> None:
+        """TLS is up: begin again (RFC 3207 §4.2)."""
+        self._abandon()
+
+    @property
+    def at_rest(self) -> bool:
+        """Between transactions."""
+        return self._transaction is None
+
+    # The commands; each gives its reply, or None where the reply comes later
+
+    def _ehlo(self, argument: str) -> bytes:
+        refusal = self._hello(argument, extended=True)
+        return refusal or self._keywords()
+
+    def _helo(self, argument: str) -> bytes:
+        refusal = self._hello(argument, extended=False)
+        return refusal or f"250 {self.door.hostname}\r\n".encode()
+
+    def _mail(self, argument: str) -> bytes | None:
+        if not self.session.host_name:
+            return replies.NEED_HELLO
+        if self._transaction:
+            return replies.NESTED_MAIL
+        client = _RETURNS if self.door.role is Role.RETURNS else self.client
+        if client is None:
+            return replies.AUTH_REQUIRED if self.could_authenticate else replies.RELAYING_DENIED
+        mail = commands.mail(argument, extended=self.session.extended_smtp)
+        if mail.size > self.door.limits.message_size:
+            return replies.TOO_LARGE
+        if not self.door.storage_ok():
+            return replies.STORAGE_FULL
+        if not self.door.usage.spend(client, self.loop.time()):
+            return replies.TOO_FAST
+        self._transaction = _Transaction(self._arrival(client, mail), mail)
+        return replies.SENDER_OK
+
+    def _rcpt(self, argument: str) -> bytes | None:
+        transaction = self._transaction
+        if transaction is None:
+            return replies.NEED_MAIL
+        recipient = commands.recipient(
+            argument,
+            extended=self.session.extended_smtp,
+            smtputf8=transaction.mail.smtputf8,
+            postmaster=self.door.postmaster,
+        )
+        return self._add(transaction, recipient)
+
+    def _data(self, argument: str) -> bytes:
+        if argument:
+            return replies.NO_ARGUMENT
+        if self._transaction is None:
+            return replies.NEED_MAIL
+        if not self._transaction.recipients:
+            return replies.NO_RECIPIENTS
+        self.expect_content(
+            Content(
+                self.door.limits.message_size,
+                reject_bare_newlines=self.door.reject_bare_newlines,
+            )
+        )
+        return replies.GO_AHEAD
+
+    def _rset(self, argument: str) -> bytes:
+        if argument:
+            return replies.NO_ARGUMENT
+        self._abandon()
+        return replies.RESET
+
+    def _noop(self, _argument: str) -> bytes:
+        return replies.RESET
+
+    def _quit(self, argument: str) -> bytes | None:
+        if argument:
+            return replies.NO_ARGUMENT
+        self.say_goodbye(replies.BYE)
+        return None
+
+    def _vrfy(self, argument: str) -> bytes:
+        return replies.CANNOT_VERIFY if argument else replies.NEEDS_ARGUMENT
+
+    def _help(self, _argument: str) -> bytes:
+        return replies.HELP
+
+    def _not_implemented(self, _argument: str) -> bytes:
+        return replies.NOT_IMPLEMENTED
+
+    def _starttls(self, argument: str) -> bytes | None:
+        return self.start_tls(argument)
+
+    def _auth(self, argument: str) -> bytes | None:
+        if not self.session.host_name:
+            return replies.NEED_HELLO
+        return replies.AUTH_IN_TRANSACTION if self._transaction else self.authenticate(argument)
+
+    # What they share
+
+    def _answer_with(self, reply: bytes | None) -> None:
+        if reply is not None:
+            self.send(reply)
+
+    def _hello(self, argument: str, *, extended: bool) -> bytes | None:
+        if not _HOST.fullmatch(argument):
+            return replies.BAD_NAME
+        self._abandon()
+        self.session.host_name = argument
+        self.session.extended_smtp = extended
+        return None
+
+    def _keywords(self) -> bytes:
+        words = [
+            self.door.hostname,
+            "PIPELINING",
+            f"SIZE {self.door.limits.message_size}",
+            "8BITMIME",
+            "SMTPUTF8",
+            "ENHANCEDSTATUSCODES",
+            "DSN",
+        ]
+        if self.door.tls is Tls.STARTTLS and not self.under_tls:
+            words.append("STARTTLS")
+        if self.may_authenticate:
+            words.append("AUTH PLAIN LOGIN")
+        lines = [f"250-{word}\r\n" for word in words[:-1]]
+        return "".join([*lines, f"250 {words[-1]}\r\n"]).encode()
+
+    def _arrival(self, client: Client, mail: commands.Mail) -> Arrival:
+        under_tls = self.under_tls
+        secured = ("S" if under_tls else "") + ("A" if self.session.authenticated else "")
+        if not self.session.extended_smtp:
+            protocol = "SMTP"
+        else:
+            protocol = ("UTF8SMTP" if mail.smtputf8 else "ESMTP") + secured
+        return Arrival(
+            client=client,
+            peer=str(self.peer),
+            port=self.peer_port,
+            ehlo=self.session.host_name or "",
+            protocol=protocol,
+            at=datetime.now(UTC),
+            cipher=cipher_name(self.transport.get_extra_info("ssl_object")) if under_tls else "",
+            listener=self.door.name,
+            stream=self.door.stream,
+        )
+
+    def _add(self, transaction: _Transaction, recipient: Recipient) -> bytes | None:
+        key = recipient.address.key
+        if key in transaction.recipients:
+            return replies.RECIPIENT_OK
+        known = len(transaction.recipients) + len(transaction.refused)
+        if known >= self.door.limits.recipients_per_message and key not in transaction.refused:
+            return replies.TOO_MANY_RECIPIENTS
+        if key == self.door.postmaster.key:
+            return self._settle_recipient(transaction, recipient, None)
+        if self.door.role is Role.RETURNS:
+            if not self.door.accepts(recipient.address):
+                return replies.NO_SUCH_USER
+            return self._settle_recipient(transaction, recipient, None)
+        verdict = self.door.handler.check_recipient(
+            transaction.arrival, transaction.mail.sender, recipient
+        )
+        if verdict is None or isinstance(verdict, Verdict):
+            return self._settle_recipient(transaction, recipient, verdict)
+        self.wait_for(self._settle_later(transaction, recipient, verdict))
+        return None
+
+    async def _settle_later(
+        self,
+        transaction: _Transaction,
+        recipient: Recipient,
+        verdict: Awaitable[Verdict | None],
+    ) -> None:
+        self.send(self._settle_recipient(transaction, recipient, await verdict))
+
+    def _settle_recipient(
+        self, transaction: _Transaction, recipient: Recipient, verdict: Verdict | None
+    ) -> bytes:
+        key = recipient.address.key
+        if verdict is None or verdict.disposition is not Disposition.REJECT:
+            transaction.recipients[key] = recipient
+            transaction.refused.pop(key, None)
+            return replies.RECIPIENT_OK
+        reply = replies.for_reason(verdict.reason)
+        if reply.temporary:
+            return reply.encode()  # it will be asked for again, and have its verdict then
+        transaction.refused[key] = (recipient, verdict)
+        return replies.RELAYING_DENIED if reply.positive else reply.encode()
+
+    async def _deliver(self, transaction: _Transaction, content: bytes) -> None:
+        reply = await self.door.handler.take(transaction.arrival, transaction.envelope(), content)
+        self.send(reply.encode())
+
+    def _abandon(self) -> None:
+        """End the transaction, if there is one, without a message."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
+            return
+        self.door.usage.give_back(transaction.arrival.client, self.loop.time())
+        if transaction.refused:
+            try:
+                self.door.handler.abandoned(transaction.arrival, transaction.envelope())
+            except Exception as error:  # noqa: BLE001  the session goes on whatever it is
+                maillog.session_error(self.door.name, error)
+
+    _COMMANDS: ClassVar[Mapping[str, Callable[["Session", str], bytes | None]]] = {
+        "EHLO": _ehlo,
+        "HELO": _helo,
+        "MAIL": _mail,
+        "RCPT": _rcpt,
+        "DATA": _data,
+        "RSET": _rset,
+        "NOOP": _noop,
+        "QUIT": _quit,
+        "VRFY": _vrfy,
+        "EXPN": _not_implemented,
+        "HELP": _help,
+        "BDAT": _not_implemented,
+        "ETRN": _not_implemented,
+        "STARTTLS": _starttls,
+        "AUTH": _auth,
+    }

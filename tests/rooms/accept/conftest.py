@@ -1,0 +1,40 @@
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from gatepost.flow.accept.clients import ClientTable
+from gatepost.flow.accept.server import Listener
+from gatepost.mail.client import Client
+from support.certificates import Certificate, make_certificate
+from support.recording_handler import RecordingHandler
+
+LOOPBACK = Client(name="local", networks=(ip_network("127.0.0.1/32"),))
+
+
+@pytest.fixture
+def handler() -> RecordingHandler:
+    return RecordingHandler()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(Path(tmp_path_factory.mktemp("certificate")))
+
+
+@pytest_asyncio.fixture
+async def listen(handler: RecordingHandler) -> AsyncIterator[Callable[..., Awaitable[Listener]]]:
+    """Start a listener with these settings; stopped at the end of the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(clients: Any = (LOOPBACK,), **settings: Any) -> Listener:
+            settings = {"hostname": "relay.example.org", "handler": handler} | settings
+            listener = Listener(clients=ClientTable(clients), **settings)
+            await listener.start()
+            stack.push_async_callback(listener.stop, 0.0)
+            return listener
+
+        yield start
