@@ -1,9 +1,8 @@
-"""Certificates for tests: self-signed, for localhost, made on the spot."""
+"""Certificates for tests: a small authority made on the spot, for any names."""
 
+import datetime
 import ipaddress
 import ssl
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -12,47 +11,49 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """PEM files of one certificate and its key."""
+def make_certificate(folder: Path, *names: str, days: int = 30) -> tuple[Path, Path]:
+    """A self-signed certificate for `names` (host names or addresses), and its key, as PEM files.
 
-    certificate: Path
-    key: Path
-
-    def client_context(self) -> ssl.SSLContext:
-        """A client's context that trusts this certificate and nothing else."""
-        return ssl.create_default_context(cafile=str(self.certificate))
-
-
-def make_certificate(folder: Path, *names: str) -> Certificate:
-    """A new self-signed certificate for `names` (localhost and 127.0.0.1 when none)."""
-    hosts = names or ("localhost",)
+    Negative `days` give one that has expired. The certificate is its own authority.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
-    alternatives: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts]
-    alternatives.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-    now = datetime.now(UTC)
+    now = datetime.datetime.now(datetime.UTC)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .not_valid_before(now - datetime.timedelta(days=60))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    made = Certificate(folder / "certificate.pem", folder / "key.pem")
-    made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    made.key.write_bytes(
+    certificate_path = folder / f"{names[0]}.pem"
+    key_path = folder / f"{names[0]}.key"
+    certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
     )
-    made.key.chmod(0o600)
-    return made
+    key_path.chmod(0o600)
+    return certificate_path, key_path
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """A server's TLS context for the two files."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def _name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

@@ -8,6 +8,8 @@ from gatepost.mail.envelope import Arrival, Envelope, Recipient
 from gatepost.mail.reply import Reply
 from gatepost.mail.verdict import Disposition, Reason, Verdict
 
+TAKEN = Reply(250, "2.0.0", "taken")
+
 
 @dataclass
 class RecordingHandler:
@@ -17,7 +19,7 @@ class RecordingHandler:
     quarantined: set[str] = field(default_factory=set)
     ask_later: bool = False  # answer `check_recipient` with a coroutine
     gate: asyncio.Event | None = None  # `take` waits for it
-    reply: Reply = Reply(250, "2.0.0", "taken")
+    reply: Reply = TAKEN
     failure: Callable[[], Exception] | None = None
     taken: list[tuple[Arrival, Envelope, bytes]] = field(default_factory=list)
     ended: list[tuple[Arrival, Envelope]] = field(default_factory=list)

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 PATIENCE_SECONDS = 20.0
@@ -89,10 +89,8 @@ class Talk:
 
     async def close(self) -> None:
         self._writer.close()
-        try:
+        with suppress(ConnectionError, ssl.SSLError):
             await self._writer.wait_closed()
-        except (ConnectionError, ssl.SSLError, BrokenPipeError):
-            pass
 
 
 @asynccontextmanager

@@ -1,3 +1,4 @@
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from ipaddress import ip_network
@@ -6,10 +7,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 from gatepost.flow.accept.clients import ClientTable
 from gatepost.flow.accept.server import Listener
+from gatepost.flow.accept.tls import server_context
 from gatepost.mail.client import Client
-from support.certificates import Certificate, make_certificate
+from support.certificates import make_certificate
 from support.recording_handler import RecordingHandler
 
 LOOPBACK = Client(name="local", networks=(ip_network("127.0.0.1/32"),))
@@ -21,8 +24,18 @@ def handler() -> RecordingHandler:
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(Path(tmp_path_factory.mktemp("certificate")))
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return make_certificate(tmp_path_factory.mktemp("certificate"), "localhost", "127.0.0.1")
+
+
+@pytest.fixture
+def server_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    return server_context(*certificate)
+
+
+@pytest.fixture
+def client_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate[0]))
 
 
 @pytest_asyncio.fixture
