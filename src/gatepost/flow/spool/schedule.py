@@ -35,6 +35,7 @@ def next_attempt(
     now: datetime,
     retry_for: timedelta,
     jitter: float,
+    *,
     schedule: Schedule = STANDARD,
 ) -> datetime | None:
     """The time of the next attempt after `attempts` (at least one) have been made.

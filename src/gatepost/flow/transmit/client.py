@@ -35,13 +35,13 @@ async def connect(route: Route, context: ssl.SSLContext | None) -> tuple[aiosmtp
     """
     try:
         return await _Opening(route, context).run()
-    except _TlsFailed as failure:
+    except _TlsFailedError as failure:
         if route.tls is not Tls.OPPORTUNISTIC:
             raise NoConnectionError(failure.reply) from failure
     return await _Opening(route, None).run()
 
 
-class _TlsFailed(NoConnectionError):
+class _TlsFailedError(NoConnectionError):
     pass
 
 
@@ -69,7 +69,7 @@ class _Opening:
             self.client.close()
             if isinstance(error, NoConnectionError):
                 raise
-            kind = _TlsFailed if self.stage is Stage.TLS else NoConnectionError
+            kind = _TlsFailedError if self.stage is Stage.TLS else NoConnectionError
             raise kind(trouble.reply_for(self.stage, error)) from error
         except BaseException:
             self.client.close()

@@ -123,8 +123,9 @@ def _rcpt(recipient: Recipient, offer: Offer) -> bytes:
 
 
 def _path(given: str, offer: Offer) -> str:
-    """The address as upstream can take it: where only the domain is not ASCII, its A-label
-    form does without SMTPUTF8 (RFC 6531 §3.2).
+    """The address as upstream can take it.
+
+    Where only the domain is not ASCII, its A-label form does without SMTPUTF8 (RFC 6531 §3.2).
     """
     if offer.smtputf8 or given.isascii():
         return given
@@ -136,8 +137,9 @@ def _header(content: bytes) -> bytes:
 
 
 def whole_lines(content: bytes) -> bytes:
-    """`content` ending in CRLF and free of bare CR and LF, so that nothing in it can be taken
-    for the end of data (RS-4, RS-6). Content that already is comes back as it is.
+    """`content` ending in CRLF and free of bare CR and LF; as it is if it is so already.
+
+    Nothing in it can then be taken for the end of data (RS-4, RS-6).
     """
     newlines = content.count(b"\n")
     if newlines != content.count(b"\r\n") or newlines != content.count(b"\r"):
@@ -154,9 +156,7 @@ def stuff(content: bytes) -> bytes:
 
 
 def stuff_in_slices(content: bytes, size: int = SLICE) -> Iterator[bytes]:
-    """The same bytes as `stuff` gives, some `size` at a time, so that large content is never
-    held twice.
-    """
+    """The same bytes as `stuff` gives, some `size` at a time: large content is not held twice."""
     if content.startswith(b"."):
         yield b"."
     start = 0

@@ -113,8 +113,9 @@ class Pool:
             await self._changed.wait()
 
     async def drain(self, seconds: float) -> None:
-        """Stops: gives back what waits, lets what is on the wire finish for up to `seconds`,
-        then ends it. Every copy is done when this returns.
+        """Stops: gives back what waits, and lets what is on the wire finish.
+
+        After `seconds` the rest is ended. Every copy is done when this returns.
         """
         self._stopping = True
         for handle in (self._retry, self._token, self._pumping):

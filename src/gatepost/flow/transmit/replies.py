@@ -1,7 +1,7 @@
-"""Upstream's replies, cut out of the byte stream (RFC 5321 §4.2).
+r"""Upstream's replies, cut out of the byte stream (RFC 5321 §4.2).
 
 In: whatever bytes arrive, in any chunks. Out: (code, text) of each complete reply, the lines
-of `text` joined by "\\n" and still bytes, since most replies are never looked at.
+of `text` joined by "\n" and still bytes, since most replies are never looked at.
 
 *Fails:* `GarbledError`: a line that is no reply line, is too long, or has another code than the
 lines before it; after that nothing can be matched to its command any more.

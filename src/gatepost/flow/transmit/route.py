@@ -19,8 +19,10 @@ class Tls(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """How long one reply, or one block of content, may take. `connect` also bounds greeting,
-    EHLO, each TLS handshake and each step of AUTH; `dot` is the answer to the end of data.
+    """How long one reply, or one block of content, may take.
+
+    `connect` also bounds greeting, EHLO, the TLS handshake and each step of AUTH; `dot` is
+    the answer to the end of data.
     """
 
     connect: float = 300.0
@@ -64,8 +66,9 @@ class Route:
     longest_pause: float = 300.0
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """The context for this route, `None` without TLS. Reads `ca_file` or the system's
-        certificates; raises `OSError` if that fails.
+        """The context for this route, `None` without TLS.
+
+        Reads `ca_file` or the system's certificates; raises `OSError` if that fails.
         """
         if self.tls is Tls.NONE:
             return None

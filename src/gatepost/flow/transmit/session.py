@@ -55,7 +55,7 @@ class Desk(Protocol):
         """The end of a copy."""
 
     def proved(self) -> None:
-        """This connection has carried its first transaction to a regular end."""
+        """The connection has carried its first transaction to a regular end."""
 
     def rests(self, session: "Session") -> None:
         """Nothing is in flight."""
@@ -109,9 +109,7 @@ class Session(asyncio.Protocol):
         self._watch()
 
     def abort(self, reply: Reply) -> None:
-        """Ends the connection by our own will. Only copies whose end of data is out lose an
-        attempt.
-        """
+        """Ends the connection by our own will; only copies that are out lose an attempt."""
         self._end(reply, own_will=True)
 
     # What the transport tells us
@@ -133,7 +131,7 @@ class Session(asyncio.Protocol):
             self._since = self._loop.time()
             self._advance(WINDOW)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         """Upstream, or the network, ended the connection."""
         self._end(trouble.LOST)
 
@@ -294,8 +292,9 @@ class Session(asyncio.Protocol):
     # Time and the end
 
     def _watch(self) -> None:
-        """Sets the timer to when the present wait will have lasted too long, if it would
-        otherwise go off later; going off too early is cheap.
+        """Sets the timer to when the present wait will have lasted too long.
+
+        A timer that goes off earlier is left alone: that is cheaper than a new one.
         """
         if self._ended:
             return
@@ -329,8 +328,9 @@ class Session(asyncio.Protocol):
     def _end(
         self, reply: Reply | None, *, own_will: bool = False, blame: bool | None = None
     ) -> None:
-        """Drops the connection and gives everything back. Upstream is to blame (`blame`) if
-        something was in flight, unless it was our own will.
+        """Drops the connection and gives everything back.
+
+        Upstream is to blame (`blame`) if something was in flight, unless it was our own will.
         """
         if self._ended:
             return
