@@ -1,0 +1,198 @@
+"""Texts: every page and footer that a recipient reads, in five languages.
+
+In: the shipped `templates/` folder, optionally a folder whose files win over it. Out: filled-in
+text. Templates are Jinja2; the sentences in them are translated by the Babel catalogues in
+`locale/<language>.po`, read once when `Texts` is made, no compiled catalogue needed. A value
+that a template asks for and nobody gives is an error, never an empty space.
+
+The footers carry the literal markers `{{unsubscribe_url}}` and `{{preferences_url}}`, which
+the composing of a copy replaces per recipient.
+
+*Fails:* `TextsError` for a template or catalogue that is missing or broken, when `Texts` is made.
+*Known limits:* an override folder may change or add sentences; one that its `locale/` does not
+translate appears as written.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from babel.messages.pofile import PoFileError, read_po
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    pass_context,
+    select_autoescape,
+)
+from jinja2.runtime import Context
+
+import gatepost
+from gatepost.mail.sender import Sender
+from gatepost.mail.stream import Stream
+
+LANGUAGES: Mapping[str, str] = MappingProxyType({
+    "en": "English", "sv": "Svenska", "da": "Dansk", "de": "Deutsch", "nb": "Norsk",
+})  # fmt: skip
+FALLBACK = "en"
+_ALSO_KNOWN_AS = {"no": "nb", "nn": "nb"}
+
+UNSUBSCRIBE_MARKER = "{{unsubscribe_url}}"
+PREFERENCES_MARKER = "{{preferences_url}}"
+
+_TEXT_WIDTH = 72
+
+
+class TextsError(Exception):
+    """The templates cannot be used; the message names the file and what is wrong with it."""
+
+
+class Both(NamedTuple):
+    """One piece of writing for a text part and for an HTML part."""
+
+    text: str
+    html: str
+
+
+class Texts:
+    """The templates and catalogues, loaded.
+
+    `overrides` is a folder laid out like `templates/`; what it holds is used in place of the
+    shipped files. Raises `TextsError`.
+    """
+
+    def __init__(self, overrides: Path | None = None) -> None:
+        folders = [folder for folder in (overrides, templates_folder()) if folder is not None]
+        self.folders: Sequence[Path] = tuple(folders)
+        self.languages = LANGUAGES
+        self._catalogues = {language: _catalogue(folders, language) for language in LANGUAGES}
+        self._environment = self._make_environment(folders)
+        for name in self._environment.list_templates(extensions=("html", "txt", "css")):
+            try:
+                self._environment.get_template(name)
+            except (TemplateError, UnicodeError) as error:
+                raise TextsError(f"template {name}: {error}") from error
+
+    def render(self, name: str, language: str, /, **values: object) -> str:
+        """The template `name`, such as `pages/unsubscribe.html`, in `language`."""
+        template = self._environment.get_template(name)
+        return template.render(values, language=self.language(language) or FALLBACK)
+
+    def language(self, tag: str) -> str:
+        """The language of ours that a tag such as `sv-FI` or `no` means, "" for none."""
+        primary = tag.strip().lower().replace("_", "-").partition("-")[0]
+        primary = _ALSO_KNOWN_AS.get(primary, primary)
+        return primary if primary in LANGUAGES else ""
+
+    def footer(self, stream: Stream, sender: Sender, language: str) -> Both:
+        """The footer of a bulk mail, with the markers of its links in it (ME-3)."""
+        language = self.language(language) or FALLBACK
+        return self._both(
+            "footer/footer",
+            language,
+            sender=sender,
+            postal_address=_one_line(sender.postal_address),
+            title=stream.title_in(language),
+            why=_why(stream),
+            unsubscribe_url=UNSUBSCRIBE_MARKER,
+            preferences_url=PREFERENCES_MARKER,
+        )
+
+    def identity(self, sender: Sender, language: str) -> Both:
+        """Who sends, in one line: what `{{sender_identity}}` in a body becomes (WP-9, WP-10)."""
+        return self._both(
+            "footer/identity", language, sender=sender,
+            postal_address=_one_line(sender.postal_address),
+        )  # fmt: skip
+
+    def _both(self, name: str, language: str, **values: object) -> Both:
+        text = self.render(f"{name}.txt", language, **values)
+        return Both(text, self.render(f"{name}.html", language, **values))
+
+    def _make_environment(self, folders: Sequence[Path]) -> Environment:
+        environment = Environment(
+            loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
+            autoescape=select_autoescape(("html",)),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+            cache_size=-1,
+            extensions=["jinja2.ext.i18n"],
+        )
+
+        @pass_context
+        def translate(context: Context, message: str) -> str:
+            return self._catalogues[context["language"]].get(message) or message
+
+        @pass_context
+        def translate_plural(context: Context, one: str, many: str, count: int) -> str:
+            return translate(context, one if count == 1 else many)
+
+        # The extension's methods are added to the environment when it is loaded.
+        environment.install_gettext_callables(  # type: ignore[attr-defined]
+            translate, translate_plural, newstyle=True
+        )
+        environment.filters["wrap"] = _wrap
+        environment.globals["languages"] = LANGUAGES
+        return environment
+
+
+def templates_folder() -> Path:
+    """Where the shipped templates are: inside the installed package, else in the checkout."""
+    package = Path(gatepost.__file__).parent
+    for folder in (package / "templates", package.parent.parent / "templates"):
+        if (folder / "locale").is_dir():
+            return folder
+    raise TextsError(f"no templates beside {package}: the installation is incomplete")
+
+
+def _catalogue(folders: Sequence[Path], language: str) -> dict[str, str]:
+    """The sentences of one language; those of the first folder win."""
+    sentences: dict[str, str] = {}
+    for folder in reversed(folders):
+        path = folder / "locale" / f"{language}.po"
+        if not path.is_file():
+            continue
+        try:
+            with path.open("rb") as file:
+                catalogue = read_po(file, locale=language, abort_invalid=True)
+        except (PoFileError, UnicodeError, ValueError) as error:
+            raise TextsError(f"catalogue {path}: {error}") from error
+        for message in catalogue:
+            if isinstance(message.id, str) and isinstance(message.string, str) and message.id:
+                sentences[message.id] = message.string
+    if not sentences:
+        raise TextsError(f"no catalogue locale/{language}.po")
+    return sentences
+
+
+def _why(stream: Stream) -> str:
+    """Which reason for being mailed the footer gives, by what the stream's policy demands.
+
+    The footer is one for all recipients, so it must be true for each of them.
+    """
+    if stream.observe:
+        return "listed"
+    if not stream.requires_explicit:
+        return "relation"
+    return "customer" if stream.soft_opt_in else "subscribed"
+
+
+def _one_line(text: str) -> str:
+    lines = (" ".join(line.split()).rstrip(",") for line in text.splitlines())
+    return ", ".join(line for line in lines if line)
+
+
+def _wrap(text: str) -> str:
+    """`text` in lines of a mail's usual width; a link or a long word is never cut."""
+    return textwrap.fill(
+        " ".join(str(text).split()),
+        width=_TEXT_WIDTH,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
