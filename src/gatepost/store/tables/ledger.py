@@ -11,8 +11,7 @@ from sqlmodel import Field, SQLModel
 from gatepost.store.tables.columns import Id, table_of
 
 # Events after which copies that were already claimed must stop.
-ENDING_KINDS = ("withdrawn", "complained", "bounced", "suppressed", "erased")
-_ENDING = text("kind IN ({})".format(", ".join(f"'{kind}'" for kind in ENDING_KINDS)))
+ENDING = "kind IN ('withdrawn', 'complained', 'bounced', 'suppressed', 'erased')"
 
 
 class Meta(SQLModel, table=True):
@@ -48,7 +47,7 @@ class Event(SQLModel, table=True):
             sqlite_where=text("block IS NULL"),
             postgresql_where=text("block IS NULL"),
         ),
-        Index("event_ending", "id", sqlite_where=_ENDING, postgresql_where=_ENDING),
+        Index("event_ending", "id", sqlite_where=text(ENDING), postgresql_where=text(ENDING)),
     )
 
     id: int = Field(sa_column=Column(Id, primary_key=True))

@@ -1,0 +1,252 @@
+"""People: what a decision needs to know about addresses, and all that is on record of one.
+
+In: addresses (or the subject behind a link). Out: `Person` per address, in one statement
+whatever their number; `History` of one.
+
+*Fails:* whatever the database raises; `UnknownSubject` for a subject that is none.
+*Known limits:* SQLite takes 16,384 addresses in one statement; more come in slices.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, bindparam, delete, select, text
+
+from gatepost.consent import fold as folding
+from gatepost.consent.evidence import EventKind, Fact
+from gatepost.consent.standing import NOTHING_KNOWN, Person, Standing, Suppression
+from gatepost.mail.address import Address, AddressError, parse
+from gatepost.store import recording, subjects, suppressions
+from gatepost.store.hot import Row, compile_once
+from gatepost.store.recording import UnknownSubject, record, record_for_subject, record_many
+from gatepost.store.subjects import ensure_subjects
+from gatepost.store.suppressions import Suppressed
+from gatepost.store.tables.ledger import event, event_payload, standing, subject, suppression
+from gatepost.store.times import from_ms
+from gatepost.store.transaction import Tx
+from gatepost.store.withdrawals import Ending, withdrawals_after, withdrawals_mark
+
+__all__ = [
+    "Ending",
+    "History",
+    "Recorded",
+    "StandingFor",
+    "UnknownSubject",
+    "address_of",
+    "ensure_subjects",
+    "history",
+    "history_of_subject",
+    "look_up",
+    "look_up_subjects",
+    "rebuild",
+    "record",
+    "record_for_subject",
+    "record_many",
+    "withdrawals_after",
+    "withdrawals_mark",
+]
+
+_REPLAYED = 5000  # events per round of a rebuild
+
+_PERSON = select(
+    subject.c.address_hash,
+    subject.c.id,
+    subject.c.erased_ms,
+    standing.c.state,
+    suppression.c.scope,
+    suppression.c.reason,
+    suppression.c.since_ms,
+).select_from(
+    subject.outerjoin(
+        standing,
+        and_(standing.c.subject == subject.c.id, standing.c.stream == bindparam("stream")),
+    ).outerjoin(
+        suppression,
+        and_(
+            suppression.c.subject == subject.c.id,
+            suppression.c.sender.in_([bindparam("sender"), bindparam("everyone", "")]),
+            suppression.c.lifted_ms.is_(None),
+        ),
+    )
+)
+_BY_HASH = _PERSON.where(subject.c.address_hash.in_(bindparam("hashes", expanding=True)))
+_BY_ID = _PERSON.where(subject.c.id.in_(bindparam("ids", expanding=True)))
+_REPLAY = (
+    select(event.c.id, event.c.subject, event.c.kind, event_payload.c.payload)
+    .select_from(event.outerjoin(event_payload, event_payload.c.event == event.c.id))
+    .where(event.c.id > bindparam("mark"))
+    .order_by(event.c.id)
+    .limit(_REPLAYED)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One event. `fact` is `None` where the payload was erased; `block` where it is unsealed."""
+
+    id: int
+    kind: EventKind
+    recorded_at: datetime
+    fact: Fact | None
+    block: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StandingFor:
+    """A standing, and for which stream of which sender."""
+
+    stream: str
+    sender: str
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """All that is on record of one person. `address` is "" after erasure."""
+
+    subject: int
+    address: str
+    created_at: datetime
+    erased_at: datetime | None
+    events: tuple[Recorded, ...]
+    standings: tuple[StandingFor, ...]
+    suppressions: tuple[Suppressed, ...]
+
+
+def look_up(tx: Tx, addresses: Sequence[Address], stream: str, sender: str) -> dict[str, Person]:
+    """Who these addresses are, for one stream of one sender, by `Address.key`.
+
+    Strangers are not in the answer. A suppression of sender "" counts for every sender.
+    """
+    keys = {tx.keys.key_hash(address.key): address.key for address in addresses}
+    found = _people(tx, _BY_HASH, {"hashes": sorted(keys)}, {"stream": stream, "sender": sender})
+    return {keys[digest]: person for digest, person in found}
+
+
+def look_up_subjects(tx: Tx, ids: Iterable[int], stream: str, sender: str) -> dict[int, Person]:
+    """The same for subjects that are known already, by subject id."""
+    found = _people(tx, _BY_ID, {"ids": sorted(set(ids))}, {"stream": stream, "sender": sender})
+    return {person.subject: person for _, person in found}
+
+
+def address_of(tx: Tx, of_subject: int) -> Address | None:
+    """The address of a subject as it was given; `None` after erasure, or for no subject."""
+    given = tx.connection.execute(
+        select(subject.c.address).where(subject.c.id == of_subject)
+    ).scalar()
+    return _address(given) if given else None
+
+
+def history(tx: Tx, address: Address) -> History | None:
+    """All that is on record of `address`; `None` for a stranger."""
+    found = subjects.find(tx, [tx.keys.address_hash(address)])
+    return history_of_subject(tx, next(iter(found.values()))) if found else None
+
+
+def history_of_subject(tx: Tx, of_subject: int) -> History:
+    """All that is on record of one subject. Raises `UnknownSubject`."""
+    row = tx.connection.execute(select(subject).where(subject.c.id == of_subject)).one_or_none()
+    if row is None:
+        raise UnknownSubject(f"no subject has the id {of_subject}")
+    events = tx.connection.execute(
+        select(event, event_payload.c.payload)
+        .select_from(event.outerjoin(event_payload, event_payload.c.event == event.c.id))
+        .where(event.c.subject == of_subject)
+        .order_by(event.c.id)
+    )
+    standings = tx.connection.execute(
+        select(standing.c.stream, standing.c.sender, standing.c.state)
+        .where(standing.c.subject == of_subject)
+        .order_by(standing.c.stream)
+    )
+    return History(
+        subject=of_subject,
+        address=row.address or "",
+        created_at=from_ms(row.created_ms),
+        erased_at=None if row.erased_ms is None else from_ms(row.erased_ms),
+        events=tuple(_recorded(found) for found in events),
+        standings=tuple(
+            StandingFor(stream, sender, folding.decode(state))
+            for stream, sender, state in standings
+        ),
+        suppressions=tuple(suppressions.of_subject(tx, of_subject)),
+    )
+
+
+def rebuild(tx: Tx) -> int:
+    """Derives all standings and suppressions from the events anew; how many events these were.
+
+    The result equals what stood before, unless somebody changed the tables by hand.
+    """
+    if tx.dialect == "postgresql":
+        tx.connection.execute(text("LOCK TABLE event IN SHARE ROW EXCLUSIVE MODE"))
+    tx.connection.execute(delete(standing))
+    tx.connection.execute(delete(suppression))
+    hot = compile_once(_REPLAY, tx.dialect)
+    count = mark = 0
+    while rows := hot.rows(tx, {"mark": mark}):
+        _replay(tx, rows)
+        mark = rows[-1][0]
+        count += len(rows)
+    return count
+
+
+def _replay(tx: Tx, rows: Sequence[Row]) -> None:
+    waiting: list[tuple[int, Fact]] = []
+    for _, of_subject, kind, payload in rows:
+        if kind == EventKind.ERASED:
+            recording.derive(tx, waiting)
+            waiting = []
+            recording.forget_derived(tx, of_subject)
+        elif payload is not None:
+            waiting.append((of_subject, Fact.from_payload(payload)))
+    recording.derive(tx, waiting)
+
+
+def _people(
+    tx: Tx, statement: Any, wanted: Mapping[str, Sequence[Any]], params: Mapping[str, str]
+) -> Iterable[tuple[bytes, Person]]:
+    hot = compile_once(statement, tx.dialect)
+    ((name, values),) = wanted.items()
+    for chunk in subjects.chunks(values):
+        yield from _merge(hot.rows(tx, {**params, name: chunk}))
+
+
+def _merge(rows: Iterable[Row]) -> Iterable[tuple[bytes, Person]]:
+    """One person per subject: several suppressions make several rows."""
+    people: dict[bytes, Person] = {}
+    several: dict[bytes, list[Suppression]] = {}
+    for digest, number, erased_ms, state, scope, reason, since_ms in rows:
+        if scope is not None:
+            several.setdefault(digest, []).append(Suppression(scope, reason, from_ms(since_ms)))
+        if digest not in people:
+            people[digest] = Person(
+                number,
+                NOTHING_KNOWN if state is None else folding.decode(state),
+                (),
+                None if erased_ms is None else from_ms(erased_ms),
+            )
+    for digest, found in several.items():
+        person = people[digest]
+        found.sort(key=lambda one: (one.since, one.scope, one.reason))
+        people[digest] = Person(person.subject, person.standing, tuple(found), person.erased_at)
+    return people.items()
+
+
+def _recorded(row: Any) -> Recorded:
+    return Recorded(
+        id=row.id,
+        kind=EventKind(row.kind),
+        recorded_at=from_ms(row.recorded_ms),
+        fact=None if row.payload is None else Fact.from_payload(row.payload),
+        block=row.block,
+    )
+
+
+def _address(given: str) -> Address | None:
+    try:
+        return parse(given)
+    except AddressError:
+        return None

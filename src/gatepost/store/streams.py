@@ -1,0 +1,63 @@
+"""Every stream the store has ever known, so that links of retired streams still work.
+
+A link carries a 32-bit tag in place of the stream's name; this is where the tag is
+turned back, also years after the stream left the configuration.
+
+In: the streams of the configuration, at start; a tag. Out: a name and its sender.
+*Fails:* `ValueError` where two names have one tag.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sqlalchemy import insert, select, update
+
+from gatepost.consent.tokens import stream_tag
+from gatepost.store.tables.ledger import stream_name
+from gatepost.store.transaction import Tx
+
+
+class KnownStream(NamedTuple):
+    """A stream by name, and the sender it belonged to when last configured."""
+
+    name: str
+    sender: str
+
+
+def remember_streams(tx: Tx, streams: Iterable[KnownStream]) -> None:
+    """Makes the streams of the configuration known; the sender of a known one is brought up."""
+    known = {row.tag: row for row in tx.connection.execute(select(stream_name).order_by("tag"))}
+    for name, sender in streams:
+        tag = stream_tag(name)
+        found = known.get(tag)
+        if found is None:
+            tx.connection.execute(
+                insert(stream_name).values(tag=tag, name=name, sender=sender, first_ms=tx.now_ms)
+            )
+        elif found.name != name:
+            raise ValueError(
+                f"the streams {name!r} and {found.name!r} have the same tag: rename the new one"
+            )
+        elif found.sender != sender:
+            tx.connection.execute(
+                update(stream_name).where(stream_name.c.tag == tag).values(sender=sender)
+            )
+
+
+def stream_of_tag(tx: Tx, tag: int) -> KnownStream | None:
+    """The stream behind a link's tag; `None` for a tag that was never given out."""
+    row = tx.connection.execute(
+        select(stream_name.c.name, stream_name.c.sender).where(stream_name.c.tag == tag)
+    ).one_or_none()
+    return KnownStream(*row) if row else None
+
+
+def streams_of_sender(tx: Tx, sender: str) -> list[str]:
+    """All streams the sender ever had, retired ones included, by name."""
+    return list(
+        tx.connection.execute(
+            select(stream_name.c.name)
+            .where(stream_name.c.sender == sender)
+            .order_by(stream_name.c.name)
+        ).scalars()
+    )
