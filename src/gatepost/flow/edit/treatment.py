@@ -1,0 +1,120 @@
+"""The treatment: everything a plan puts into a message or takes out of it.
+
+In: values from the conductor, made once per submission. Out: frozen values, checked at birth
+so that nothing in them can break out of its header field (R5322-6, REQUIREMENTS §2.10).
+
+*Fails:* `TreatmentError` for a value with CR, LF or NUL in the wrong place, or with the wrong
+shape.
+"""
+
+import re
+from dataclasses import dataclass
+
+# Removed from every copy. A name that ends in "*" stands for all that begin so.
+REMOVED_FIELDS = ("bcc", "resent-bcc", "return-path", "x-gatepost-*")
+
+TOKEN_OCTETS = 49
+MAX_SLOT_OCTETS = 72  # a slot stays whole on one line of quoted-printable
+
+_URL_BASE = re.compile(r"https?://[A-Za-z0-9._~:/\[\]%@-]{1,400}/")
+_FIELDS = re.compile(
+    rb"(?:[!-9;-~]+:[ \t][^\r\n\0]*(?:\r\n[ \t][^\r\n\0]*[^ \t\r\n\0][^\r\n\0]*)*\r\n)*"
+)
+_LIST_ID = re.compile(r"(?:[ -;=?-~]* )?<[A-Za-z0-9._-]+>")  # R2919-1
+_ADDRESS = re.compile(r"[A-Za-z0-9!#$'*+/=^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,255}")
+_LINE = re.compile(r"[ -~]*")
+
+
+class TreatmentError(ValueError):
+    """A value does not fit its place; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """The footer's rendered texts, with `{{unsubscribe_url}}` and `{{preferences_url}}` in
+    them; `html` is markup, already escaped."""  # noqa: D205, D209
+
+    text: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkTreatment:
+    """What bulk copies get on top.
+
+    `list_id` is the value of List-Id, its phrase in ASCII (encoded words, if need be); a bare
+    label is put into brackets. The bases are URLs up to and with the last slash, to which a
+    copy's token is added. `mailto` is the address for unsubscribing by mail, "" for none; its
+    token has `mailto_octets`. `help_url` "" makes List-Help point at the preferences.
+    `identity_text` and `identity_html` replace `{{sender_identity}}`. With `headers_only` no
+    body is touched.
+    """
+
+    list_id: str
+    unsubscribe_base: str
+    preferences_base: str
+    footer: Footer
+    identity_text: str
+    identity_html: str
+    legal_name: str
+    postal_address: str
+    mailto: str = ""
+    mailto_octets: int = TOKEN_OCTETS
+    token_octets: int = TOKEN_OCTETS
+    help_url: str = ""
+    feedback_id: str = ""
+    footer_always: bool = False
+    headers_only: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("unsubscribe_base", "preferences_base"):
+            _require(name, _URL_BASE.fullmatch(getattr(self, name)))
+        _require("list_id", _LIST_ID.fullmatch(self.list_id_value))
+        _require("list_id", len(self.list_id_value) <= 255)  # R2919-2
+        _require("mailto", not self.mailto or _ADDRESS.fullmatch(self.mailto))
+        for name in ("help_url", "feedback_id"):
+            value = getattr(self, name)
+            _require(name, _LINE.fullmatch(value) and len(value) <= 900)
+        _require("help_url", not re.search(r"[<> ]", self.help_url))
+        for octets in (self.token_octets, self.mailto_octets):
+            _require("token_octets", 0 < octets <= MAX_SLOT_OCTETS)
+
+    @property
+    def list_id_value(self) -> str:
+        """The value of List-Id, with its brackets."""
+        return self.list_id if "<" in self.list_id else f"<{self.list_id}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Treatment:
+    """What every copy gets.
+
+    `received` is one or more whole header fields with their CRLF, put on top. `date` and
+    `message_id` are the values for fields the message lacks (RFC 6409 §8), b"" adds none.
+    DKIM signatures of `own_domains` are removed, because editing breaks them and they are
+    made anew (RK-6).
+    """
+
+    received: bytes
+    date: bytes = b""
+    message_id: bytes = b""
+    remove: tuple[str, ...] = REMOVED_FIELDS
+    own_domains: frozenset[str] = frozenset()
+    bulk: BulkTreatment | None = None
+
+    def __post_init__(self) -> None:
+        _require("received", _FIELDS.fullmatch(self.received))
+        for name in ("date", "message_id"):
+            _require(name, re.fullmatch(rb"[ -~]*", getattr(self, name)))
+
+    def removes(self, name: str) -> bool:
+        """Whether fields called `name` (lower case) are taken out."""
+        return any(
+            name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+            for pattern in self.remove
+        )
+
+
+def _require(name: str, holds: object) -> None:
+    if not holds:
+        raise TreatmentError(f"{name} does not fit into a header field")

@@ -1,0 +1,103 @@
+"""The words that go into a body: the footer, the sender's identity, the recipient's links.
+
+In: the texts of a `BulkTreatment` and the content of a part. Out: text segments with slots
+where a token goes; the places of placeholders; whether a body already says everything the
+footer would (`is_complete`).
+
+*Fails:* never.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+
+from gatepost.flow.edit.html import visible_text
+from gatepost.flow.edit.spans import Slot
+from gatepost.flow.edit.treatment import BulkTreatment
+
+Words = tuple[str | Slot, ...]
+
+# Composing tools put a scheme before what looks like a host, and percent-encode braces.
+_PLACEHOLDER = re.compile(
+    rb"(?:https?://)?(?:\{\{|%7B%7B)(?: |%20){0,4}"
+    rb"(unsubscribe_url|preferences_url|sender_identity)"
+    rb"(?: |%20){0,4}(?:\}\}|%7D%7D)",
+    re.IGNORECASE,
+)
+_FLOWING = re.compile(r"(?<!\n--) +(?=\n)")
+_STUFFED = re.compile(r"\n(?=[ >]|From )")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_MARKER = re.compile(r"\{\{(unsubscribe_url|preferences_url)\}\}")
+
+
+def find_placeholders(data: bytes) -> Iterator[tuple[int, int, str]]:
+    """Start, stop and name of each placeholder in the content of a part."""
+    for match in _PLACEHOLDER.finditer(data):
+        yield match.start(), match.end(), match.group(1).decode("ascii").lower()
+
+
+def placeholder_words(name: str, bulk: BulkTreatment, *, html: bool) -> Words:
+    """What stands in the place of a placeholder."""
+    if name == "sender_identity":
+        return (bulk.identity_html if html else bulk.identity_text,)
+    return _link(name, bulk)
+
+
+def footer_words(bulk: BulkTreatment, *, html: bool) -> Words:
+    """The footer, links and all, without line ends around it."""
+    text = (bulk.footer.html if html else bulk.footer.text).strip("\r\n")
+    words: list[str | Slot] = []
+    at = 0
+    for match in _MARKER.finditer(text):
+        words += text[at : match.start()], *_link(match.group(1), bulk)
+        at = match.end()
+    return (*words, text[at:])
+
+
+def with_line_ends(words: Words, newline: str, *, flowed: bool) -> Words:
+    """The same words with every line end made `newline`.
+
+    For format=flowed (RFC 3676 §4) no line flows into the next, and lines that would be read
+    as quoted are stuffed.
+    """
+    return tuple(
+        word if isinstance(word, Slot) else _set_lines(word, newline, flowed=flowed)
+        for word in _joined(words)
+    )
+
+
+def _set_lines(text: str, newline: str, *, flowed: bool) -> str:
+    text = _LINE_END.sub("\n", text)
+    if flowed:
+        text = _STUFFED.sub("\n ", _FLOWING.sub("", text))
+    return text.replace("\n", newline)
+
+
+def _joined(words: Words) -> Words:
+    """The words with neighbouring texts made one, so that line starts can be seen."""
+    joined: list[str | Slot] = []
+    for word in words:
+        if joined and not isinstance(word, Slot) and not isinstance(joined[-1], Slot):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return tuple(joined)
+
+
+def is_complete(text: str, used: Collection[str], bulk: BulkTreatment, *, html: bool) -> bool:
+    """Whether a body already has the recipient's link and says who sends it (ME-3)."""
+    if "unsubscribe_url" not in used:
+        return False
+    if "sender_identity" in used:
+        return True
+    words = _letters(visible_text(text) if html else text)
+    return all(_letters(said) in words for said in (bulk.legal_name, bulk.postal_address) if said)
+
+
+def _link(name: str, bulk: BulkTreatment) -> Words:
+    if name == "unsubscribe_url":
+        return bulk.unsubscribe_base, Slot.UNSUBSCRIBE
+    return bulk.preferences_base, Slot.PREFERENCES
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())

@@ -1,0 +1,76 @@
+"""Charsets as mail names them: which codec reads one, and whether ASCII is ASCII in it.
+
+In: the charset parameter of a part. Out: `Charset`, or `None` where nobody knows it.
+
+*Fails:* never.
+*Known limits:* a charset in which ASCII octets mean something else (UTF-16, UTF-7, EBCDIC)
+counts as unknown, because ASCII could not be put into it octet by octet.
+"""
+
+import codecs
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,39}")
+_ALIASES = {
+    "iso-8859-8-i": "iso-8859-8", "iso-8859-8-e": "iso-8859-8", "x-sjis": "shift_jis",
+    "windows-31j": "cp932", "x-gbk": "gbk", "x-euc-jp": "euc_jp", "x-mac-roman": "mac_roman",
+    "macintosh": "mac_roman", "unicode-1-1-utf-8": "utf-8", "utf8mb4": "utf-8",
+    "unknown-8bit": "us-ascii", "x-unknown": "us-ascii", "7bit": "us-ascii", "8bit": "us-ascii",
+    "windows-874": "cp874", "ansi": "cp1252", "x-cp1252": "cp1252",
+}  # fmt: skip
+_ESCAPES = {"raw_unicode_escape", "raw-unicode-escape", "unicode_escape", "idna", "punycode"}
+_ASCII = "".join(map(chr, range(0x20, 0x7F))) + "\r\n\t"
+
+
+@dataclass(frozen=True, slots=True)
+class Charset:
+    """A charset in which ASCII octets are ASCII. `codec` is Python's name for it.
+
+    `stateful` charsets (ISO 2022) are ASCII only between escape sequences.
+    """
+
+    codec: str
+    stateful: bool
+
+    def is_ascii_at(self, data: bytes, at: int) -> bool:
+        """Whether ASCII put in at octet `at` of `data` would be read as ASCII."""
+        if not self.stateful:
+            return True
+        escape = data.rfind(b"\x1b", 0, at)
+        shifted = data.rfind(b"\x0e", 0, at) > data.rfind(b"\x0f", 0, at)
+        return not shifted and (escape < 0 or data[escape : escape + 3] in (b"\x1b(B", b"\x1b(J"))
+
+    def decode(self, data: bytes) -> str | None:
+        """`data` as the reader sees it, `None` if it is not in this charset.
+
+        Octets 128 to 159 of ISO 8859-1 are read as windows-1252 and unlabelled 8-bit text as
+        UTF-8, as mail readers do.
+        """
+        for codec in _READ_AS.get(self.codec, (self.codec,)):
+            try:
+                return data.decode(codec)
+            except UnicodeDecodeError:
+                continue
+        return None
+
+
+_READ_AS = {"iso8859-1": ("cp1252", "iso8859-1"), "ascii": ("utf-8",)}
+
+
+@lru_cache(maxsize=256)
+def find_charset(name: str) -> Charset | None:
+    """The charset called `name` in mail, "" being US-ASCII (RFC 2046 §4.1.2)."""
+    name = name.strip().lower() or "us-ascii"
+    name = _ALIASES.get(name, name)
+    if not _NAME.fullmatch(name) or name in _ESCAPES:
+        return None
+    try:
+        codec = codecs.lookup(name).name
+        # "".encode would also take codecs that are none for text, were it not for this check
+        if codec in _ESCAPES or _ASCII.encode(name) != _ASCII.encode("ascii"):
+            return None
+    except (LookupError, ValueError):
+        return None
+    return Charset(codec, codec.startswith("iso2022"))
