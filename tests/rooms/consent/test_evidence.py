@@ -1,0 +1,76 @@
+"""Facts and the bytes that the ledger commits to."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepost.consent.evidence import EventKind, Fact, TextState, commitment
+
+T0 = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+texts = st.text(max_size=20)
+moments = st.datetimes(
+    min_value=datetime(1990, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)
+)
+
+
+@given(
+    st.builds(
+        Fact,
+        kind=st.sampled_from(EventKind),
+        at=moments,
+        sender=texts,
+        stream=texts,
+        basis=texts,
+        text_state=st.sampled_from(TextState),
+        confirmed_at=st.none() | moments,
+        categories=st.lists(texts).map(tuple),
+        bought=st.booleans(),
+        note=texts,
+    )
+)
+def test_a_payload_says_all_of_a_fact(fact):
+    assert Fact.from_payload(fact.payload()) == fact
+    assert Fact.from_payload(fact.payload()).payload() == fact.payload()
+
+
+def test_a_payload_is_canonical():
+    fact = Fact(kind=EventKind.GRANTED, at=T0, stream="nyheter", note="å")
+    assert (
+        fact.payload()
+        == (
+            '{"at":"2026-03-29T01:30:00.000+00:00","kind":"granted","note":"å","stream":"nyheter"}'
+        ).encode()
+    )
+
+
+def test_times_are_kept_in_utc_and_milliseconds():
+    local = T0.astimezone(timezone(timedelta(hours=2))) + timedelta(microseconds=1999)
+    fact = Fact(kind=EventKind.GRANTED, at=local)
+    assert fact.at == T0 + timedelta(milliseconds=1)
+    assert fact.at.tzinfo is UTC
+
+
+@pytest.mark.parametrize("name", ["at", "confirmed_at", "last_activity_at"])
+def test_a_time_without_a_zone_is_refused(name):
+    with pytest.raises(ValueError, match="zone"):
+        Fact(**{"kind": EventKind.GRANTED, "at": T0, name: datetime(2026, 1, 1)})
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"[]", b"7", b"{}", b'{"kind":"granted"}', b'{"kind":"bought","at":"2026-01-01T00:00Z"}',
+     b'{"kind":"granted","at":"yesterday"}', b'{"kind":"granted","at":"2026-01-01T00:00Z","x":1}',
+     b"\xff", b'{"kind":"granted","at":7}'],
+)  # fmt: skip
+def test_what_is_no_payload_is_refused(payload):
+    with pytest.raises(ValueError):
+        Fact.from_payload(payload)
+
+
+def test_a_commitment_depends_on_salt_and_payload():
+    assert (
+        len({commitment(salt, text) for salt in (b"a" * 16, b"b" * 16) for text in (b"x", b"y")})
+        == 4
+    )
