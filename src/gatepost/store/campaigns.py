@@ -1,0 +1,202 @@
+"""Campaigns on the mail path: found or made, stopped; and senders, frozen and thawed.
+
+A submission belongs to the campaign with the same client, stream and key (a name from a
+header, a List-Id, a subject) unless that has been silent for six hours; then a new one
+begins. A sender's bulk mail can be frozen as a whole.
+
+In: wishes from the accepting transaction; ids and names from people. Out: `Entered`.
+*Fails:* `LookupError` for an id that is none.
+*Known limits:* `last_submission_ms` is kept to five seconds, so that many submissions of one
+mailing do not all wait for one row.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+
+from gatepost.mail.recipient_state import State
+from gatepost.mail.verdict import Disposition, Reason
+from gatepost.store import hot
+from gatepost.store.engine import Tx
+from gatepost.store.plain import plain
+from gatepost.store.spool.ending import close_finished
+from gatepost.store.tables import mail as tables
+from gatepost.store.tables.mail import spelled
+
+SILENCE = timedelta(hours=6)
+
+_TOUCH_MS = 5_000
+_MS = timedelta(milliseconds=1)
+_c, _s, _r = tables.campaign.c, tables.submission.c, tables.recipient.c
+
+_FIND = (
+    select(_c.id, _c.stopped_ms, _c.last_submission_ms)
+    .where(
+        _c.client == bindparam("client"),
+        _c.stream == bindparam("stream"),
+        _c.key == bindparam("key"),
+        _c.explicit == bindparam("explicit"),
+        _c.last_submission_ms >= bindparam("since"),
+    )
+    .order_by(_c.id.desc())
+    .limit(1)
+)
+_MAKE = (
+    insert(tables.campaign)
+    .values({
+        name: bindparam(name)
+        for name in (
+            "name", "explicit", "client", "stream", "sender", "key",
+            "started_ms", "last_submission_ms", "stopped_note",
+        )
+    })
+    .returning(_c.id)
+)  # fmt: skip
+_TOUCH = (
+    update(tables.campaign)
+    .where(_c.id == bindparam("which"))
+    .values(last_submission_ms=bindparam("at"))
+)
+_ALONE = select(func.pg_advisory_xact_lock(bindparam("lock")))
+_STOPPED = select(_c.id).where(
+    _c.id.in_(bindparam("ids", expanding=True)), _c.stopped_ms.is_not(None)
+)
+_FROZEN = select(tables.sender_state.c.sender).where(tables.sender_state.c.frozen_ms.is_not(None))
+
+
+class Wish(NamedTuple):
+    """A campaign that a submission wants to belong to."""
+
+    client: str
+    stream: str
+    explicit: bool
+    key: str
+    sender: str
+    name: str
+
+
+class Entered(NamedTuple):
+    """The campaign it got, and whether that was stopped."""
+
+    id: int
+    stopped: bool
+
+
+def enter(tx: Tx, wishes: Iterable[Wish]) -> dict[Wish, Entered]:
+    """The campaign for each wish, made where there is none."""
+    # In one order in every gateway, so that none waits in a circle for another.
+    return {wish: _enter(tx, wish) for wish in sorted(set(wishes))}
+
+
+def stopped(tx: Tx, ids: Iterable[int]) -> frozenset[int]:
+    """Which of these campaigns are stopped."""
+    wanted = list(set(ids))
+    rows = hot.compile_once(_STOPPED, tx.dialect).rows(tx, {"ids": wanted}) if wanted else ()
+    return frozenset(row[0] for row in rows)
+
+
+def stop(tx: Tx, campaign: int, note: str = "") -> int:
+    """Stops a campaign: ends what is queued, refuses what comes later; says how many ended.
+
+    Copies on the wire are not called back. Stopping twice is the same as once. Raises
+    `LookupError`.
+    """
+    mark = (
+        update(tables.campaign)
+        .where(_c.id == campaign)
+        .values(
+            stopped_ms=func.coalesce(_c.stopped_ms, tx.now_ms),
+            stopped_note=plain(note),
+        )
+    )
+    if not tx.connection.execute(mark).rowcount:
+        raise LookupError(f"there is no campaign {campaign}")
+    queued = (spelled(State.READY), spelled(State.DEFERRED), spelled(State.HELD))
+    end = (
+        update(tables.recipient)
+        .where(
+            _r.submission.in_(select(_s.id).where(_s.campaign_id == campaign)),
+            or_(*(_r.state == state for state in queued)),
+        )
+        .values(
+            state=State.STOPPED,
+            verdict=Disposition.DROP,
+            reason=Reason.CAMPAIGN_STOPPED,
+            rule=Reason.CAMPAIGN_STOPPED,
+            since_ms=tx.now_ms,
+            note=plain(note),
+            finished_ms=tx.now_ms,
+        )
+        .returning(_r.submission)
+    )
+    ended = list(tx.connection.execute(end).scalars())
+    close_finished(tx, ended)
+    return len(ended)
+
+
+def frozen_senders(tx: Tx) -> frozenset[str]:
+    """The senders whose bulk mail is refused."""
+    rows = hot.compile_once(_FROZEN, tx.dialect).rows(tx, {})
+    return frozenset(row[0] for row in rows)
+
+
+def freeze(tx: Tx, sender: str, note: str = "") -> None:
+    """Refuses the sender's bulk mail from now on, and what of it is queued at its claim."""
+    _forget_state(tx, sender)
+    row = {"sender": sender, "frozen_ms": tx.now_ms, "note": plain(note)}
+    tx.connection.execute(insert(tables.sender_state), row)
+
+
+def thaw(tx: Tx, sender: str) -> bool:
+    """Takes the sender's bulk mail again; false if it was not frozen."""
+    return _forget_state(tx, sender) > 0
+
+
+def _enter(tx: Tx, wish: Wish) -> Entered:
+    found = _find(tx, wish)
+    if not found and tx.dialect == "postgresql":
+        hot.compile_once(_ALONE, tx.dialect).rows(tx, {"lock": _lock_for(wish)})
+        found = _find(tx, wish)
+    if not found:
+        values = wish._asdict() | {
+            "name": plain(wish.name),
+            "key": plain(wish.key),
+            "started_ms": tx.now_ms,
+            "last_submission_ms": tx.now_ms,
+            "stopped_note": "",
+        }
+        made = hot.compile_once(_MAKE, tx.dialect).rows(tx, values)
+        return Entered(made[0][0], stopped=False)
+    campaign, stopped_ms, last_ms = found[0]
+    if tx.now_ms - last_ms >= _TOUCH_MS:
+        touch = {"which": campaign, "at": tx.now_ms}
+        hot.compile_once(_TOUCH, tx.dialect).execute(tx, touch)
+    return Entered(campaign, stopped_ms is not None)
+
+
+def _find(tx: Tx, wish: Wish) -> Sequence[tuple[Any, ...]]:
+    return hot.compile_once(_FIND, tx.dialect).rows(
+        tx,
+        {
+            "client": wish.client,
+            "stream": wish.stream,
+            "key": plain(wish.key),
+            "explicit": wish.explicit,
+            "since": tx.now_ms - SILENCE // _MS,
+        },
+    )
+
+
+def _lock_for(wish: Wish) -> int:
+    """The same number in every gateway, so that only one of them makes the campaign."""
+    text = "\0".join((wish.client, wish.stream, str(wish.explicit), plain(wish.key)))
+    digest = blake2b(text.encode(), digest_size=8, person=b"campaign").digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _forget_state(tx: Tx, sender: str) -> int:
+    state = tables.sender_state
+    return tx.connection.execute(delete(state).where(state.c.sender == sender)).rowcount

@@ -1,0 +1,116 @@
+"""The bytes of messages: written in pieces, read back whole, swept when nobody needs them.
+
+A message up to 256 KB is one piece and is written by the accepting transaction itself. A
+larger one is staged: each piece is a write of its own, so that small mail is not held up
+behind it, and nothing refers to the pieces until the accepting transaction does.
+
+In: the id that the submission will have, and its bytes as the mailer sent them. Out: the
+same bytes.
+*Fails:* `LookupError` for content that was purged, or never stored.
+*Known limits:* what was staged and is not accepted within `STAGED_FOR` is swept.
+"""
+
+import io
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy import bindparam, delete, exists, insert, select, update
+
+from gatepost.mail.recipient_state import State
+from gatepost.store.engine import Store, Tx
+from gatepost.store.tables import mail as tables
+from gatepost.store.tables.mail import spelled
+from gatepost.store.times import to_ms
+
+PIECE = 256 * 1024
+STAGED_FOR = timedelta(hours=2)
+
+_s, _r, _c, _staged = (
+    tables.submission.c,
+    tables.recipient.c,
+    tables.content.c,
+    tables.content_staged.c,
+)
+_FORGET = delete(tables.content).where(_c.submission == bindparam("gone"))
+_FORGET_STAGED = delete(tables.content_staged).where(_staged.submission == bindparam("gone"))
+_NOTE_PURGED = (
+    update(tables.submission).where(_s.id == bindparam("gone")).values(content_state="purged")
+)
+
+
+def pieces(content: bytes) -> Iterator[memoryview]:
+    """`content` in slices of at most `PIECE` bytes; one empty slice if it is empty."""
+    view = memoryview(content)
+    for start in range(0, len(view) or 1, PIECE):
+        yield view[start : start + PIECE]
+
+
+async def stage(store: Store, submission: int, content: bytes) -> None:
+    """Writes large `content` ahead of its acceptance, a piece at a time.
+
+    The job that accepts it says `staged=True`.
+    """
+    for n, piece in enumerate(pieces(content)):
+        await store.write(partial(_stage_piece, submission=submission, n=n, piece=piece))
+
+
+def load(tx: Tx, submission: int) -> bytes:
+    """The whole content, held once. Raises `LookupError` where there is none."""
+    whole = io.BytesIO()
+    n = 0
+    while (piece := _piece(tx, submission, n)) is not None:
+        if n == 0 and len(piece) < PIECE:
+            return piece
+        whole.write(piece)
+        n += 1
+    if n == 0:
+        raise LookupError("the content of this submission is not kept")
+    return whole.getvalue()
+
+
+def sweep_staged(tx: Tx, older_than: timedelta = STAGED_FOR) -> int:
+    """Removes pieces that were staged and never accepted; says of how many submissions."""
+    old = select(_staged.submission).where(_staged.started_ms < to_ms(tx.now - older_than))
+    orphans = [{"gone": orphan} for orphan in tx.connection.execute(old).scalars()]
+    if orphans:
+        tx.connection.execute(_FORGET, orphans)
+        tx.connection.execute(_FORGET_STAGED, orphans)
+    return len(orphans)
+
+
+def purge(tx: Tx, finished_before: datetime, limit: int = 1000) -> int:
+    """Removes the content of submissions finished before that time; says of how many.
+
+    Failures that are still to be reported keep theirs. One call removes at most `limit`, so
+    that mail is not held up: call again until it says 0.
+    """
+    unreported = exists().where(
+        _r.submission == _s.id,
+        _r.state == spelled(State.FAILED),
+        _r.reported_ms.is_(None),
+    )
+    due = select(_s.id).where(
+        _s.content_state == spelled("kept"),
+        _s.finished_ms < to_ms(finished_before),
+        ~unreported,
+    )
+    gone = [{"gone": done} for done in tx.connection.execute(due.limit(limit)).scalars()]
+    if gone:
+        tx.connection.execute(_FORGET, gone)
+        tx.connection.execute(_NOTE_PURGED, gone)
+    return len(gone)
+
+
+def _stage_piece(tx: Tx, *, submission: int, n: int, piece: memoryview) -> None:
+    if n == 0:
+        row = {"submission": submission, "started_ms": tx.now_ms}
+        tx.connection.execute(insert(tables.content_staged), row)
+    chunk = {"submission": submission, "n": n, "data": piece}
+    tx.connection.execute(insert(tables.content), chunk)
+
+
+def _piece(tx: Tx, submission: int, n: int) -> bytes | None:
+    wanted = select(_c.data).where(_c.submission == submission, _c.n == n)
+    data: bytes | None = tx.connection.execute(wanted).scalar_one_or_none()
+    return data

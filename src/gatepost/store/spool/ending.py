@@ -1,0 +1,45 @@
+"""When the last recipient of a submission is finished, so is the submission.
+
+In: ids of submissions whose rows were just changed, in this transaction. Out: nothing;
+`finished_ms` is set where no row is open, from which the content's retention counts.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import bindparam, exists, select, update
+
+from gatepost.store import hot
+from gatepost.store.engine import Tx
+from gatepost.store.tables import mail as tables
+
+_s, _r = tables.submission.c, tables.recipient.c
+
+_CLOSE = (
+    update(tables.submission)
+    .where(
+        _s.id == bindparam("which"),
+        _s.finished_ms.is_(None),
+        ~exists().where(_r.submission == bindparam("which"), _r.finished_ms.is_(None)),
+    )
+    .values(finished_ms=bindparam("at"))
+)
+# Two gateways may finish the last two rows at once, each seeing the other's as open: whoever
+# comes second waits here, and looks again with the first one's row finished.
+_TAKE_TURNS = (
+    select(_s.id)
+    .where(_s.id.in_(bindparam("ids", expanding=True)))
+    .order_by(_s.id)
+    .with_for_update(key_share=True)
+)
+
+
+def close_finished(tx: Tx, submissions: Iterable[int]) -> None:
+    """Sets `finished_ms` of those whose rows are all finished."""
+    touched = sorted(set(submissions))
+    if not touched:
+        return
+    if tx.dialect == "postgresql":
+        hot.compile_once(_TAKE_TURNS, tx.dialect).rows(tx, {"ids": touched})
+    hot.compile_once(_CLOSE, tx.dialect).executemany(
+        tx, ({"which": which, "at": tx.now_ms} for which in touched)
+    )

@@ -1,0 +1,190 @@
+"""What administrators see of the queue, and do to it.
+
+In: ids of recipients. Out: `QueueRow`s, in the shape that `queue list` prints, and the ids
+that a command changed; the others were in a state that it cannot change (a copy that is on
+the wire is neither held nor deleted).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, or_, select, update
+
+from gatepost.mail.recipient_state import State
+from gatepost.store.engine import Tx
+from gatepost.store.ids import to_text
+from gatepost.store.plain import plain
+from gatepost.store.spool.ending import close_finished
+from gatepost.store.subjects import chunks
+from gatepost.store.tables import mail as tables
+from gatepost.store.tables.mail import spelled
+from gatepost.store.times import from_ms, to_ms
+
+LISTED = (State.READY, State.SENDING, State.DEFERRED, State.HELD)
+
+_r, _s = tables.recipient.c, tables.submission.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRow:
+    """One recipient that is not finished."""
+
+    id: int
+    recipient: str
+    stream: str
+    state: str
+    attempts: int
+    next_attempt_at: datetime | None
+    last_reply: str
+    submission: str
+    sender: str
+    client: str
+    upstream: str
+    received_at: datetime
+
+
+def list_queue(
+    tx: Tx,
+    *,
+    states: Sequence[State] = LISTED,
+    upstream: str | None = None,
+    after: int = 0,
+    limit: int = 1000,
+) -> list[QueueRow]:
+    """What is queued, in the order of ids, `limit` at a time from the id `after`."""
+    query = (
+        select(
+            _r.id, _r.address, _r.state, _r.attempts, _r.next_attempt_ms, _r.last_reply,
+            _r.upstream, _r.submission, _s.stream, _s.sender, _s.client, _s.received_ms,
+        )
+        .join_from(tables.recipient, tables.submission, _s.id == _r.submission)
+        .where(or_(*(_r.state == spelled(state) for state in states)), _r.id > after)
+        .order_by(_r.id)
+        .limit(limit)
+    )  # fmt: skip
+    if upstream is not None:
+        query = query.where(_r.upstream == upstream)
+    return [
+        QueueRow(
+            id=row.id,
+            recipient=row.address,
+            stream=row.stream,
+            state=row.state,
+            attempts=row.attempts,
+            next_attempt_at=_next_attempt(tx, row),
+            last_reply=row.last_reply,
+            submission=to_text(row.submission),
+            sender=row.sender,
+            client=row.client,
+            upstream=row.upstream,
+            received_at=from_ms(row.received_ms),
+        )
+        for row in tx.connection.execute(query)
+    ]
+
+
+def retry(tx: Tx, ids: Iterable[int]) -> list[int]:
+    """Makes deferred and held rows ready now."""
+    values = {"state": State.READY, "next_attempt_ms": tx.now_ms, "held_ms": None}
+    return _change(tx, ids, (State.DEFERRED, State.HELD), values)
+
+
+def hold(tx: Tx, ids: Iterable[int], note: str = "") -> list[int]:
+    """Sets ready and deferred rows aside until somebody retries or deletes them."""
+    values: dict[str, Any] = {"state": State.HELD, "held_ms": tx.now_ms}
+    if note:
+        values["note"] = plain(note)
+    return _change(tx, ids, (State.READY, State.DEFERRED), values)
+
+
+def delete(tx: Tx, ids: Iterable[int], note: str = "") -> list[int]:
+    """Ends queued rows without sending; they stay on record as stopped."""
+    values: dict[str, Any] = {"state": State.STOPPED, "finished_ms": tx.now_ms}
+    if note:
+        values["note"] = plain(note)
+    return _change(tx, ids, (State.READY, State.DEFERRED, State.HELD), values)
+
+
+def give_up(tx: Tx, upstream: str, received_before: datetime, reply: str) -> int:
+    """Fails what has waited for an upstream since before that time (RQ-2); says how many rows.
+
+    For rows that no attempt will end, because the upstream is away. The failures are
+    reported like any other.
+    """
+    waiting = or_(_r.state == spelled(State.READY), _r.state == spelled(State.DEFERRED))
+    late = (
+        select(_r.id)
+        .join_from(tables.recipient, tables.submission, _s.id == _r.submission)
+        .where(waiting, _r.upstream == upstream, _s.received_ms < to_ms(received_before))
+    )
+    fail = (
+        update(tables.recipient)
+        .where(_r.id.in_(late), waiting)
+        .values(
+            state=State.FAILED,
+            last_reply=plain(reply),
+            finished_ms=tx.now_ms,
+            held_ms=None,
+        )
+        .returning(_r.submission)
+    )
+    ended = list(tx.connection.execute(fail).scalars())
+    close_finished(tx, ended)
+    return len(ended)
+
+
+def count_states(tx: Tx) -> Mapping[str, int]:
+    """How many rows are in each state that is not final, for metrics."""
+    states = (*LISTED, State.QUARANTINED)
+    query = (
+        select(_r.state, func.count())
+        .where(or_(*(_r.state == spelled(state) for state in states)))
+        .group_by(_r.state)
+    )
+    found = {row[0]: row[1] for row in tx.connection.execute(query)}
+    return {state.value: found.get(state.value, 0) for state in states}
+
+
+def oldest(tx: Tx) -> datetime | None:
+    """When the oldest submission that is still queued was received; `None` for an empty queue."""
+    queued = or_(*(_r.state == spelled(state) for state in LISTED))
+    query = select(func.min(_r.id)).where(queued)
+    first = tx.connection.execute(query).scalar()
+    if first is None:
+        return None
+    received = (
+        select(_s.received_ms)
+        .join_from(tables.submission, tables.recipient, _s.id == _r.submission)
+        .where(_r.id == first)
+    )
+    return from_ms(tx.connection.execute(received).scalar_one())
+
+
+def _change(
+    tx: Tx, ids: Iterable[int], states: Sequence[State], values: Mapping[str, Any]
+) -> list[int]:
+    """Sets `values` where the state allows it; the ids that were changed."""
+    changed: list[tuple[int, int]] = []
+    for chunk in chunks(sorted(set(ids))):
+        change = (
+            update(tables.recipient)
+            .where(_r.id.in_(chunk), _r.state.in_(states))
+            .values(**values)
+            .returning(_r.id, _r.submission)
+        )
+        changed += [tuple(row) for row in tx.connection.execute(change)]
+    if "finished_ms" in values:
+        close_finished(tx, (submission for _, submission in changed))
+    return sorted(number for number, _ in changed)
+
+
+def _next_attempt(tx: Tx, row: Any) -> datetime | None:
+    match row.state:
+        case State.READY:
+            return from_ms(min(row.next_attempt_ms, tx.now_ms))
+        case State.DEFERRED:
+            return from_ms(row.next_attempt_ms)
+        case _:
+            return None
