@@ -1,0 +1,79 @@
+"""Answers: pages and short texts with the headers that every one of them carries.
+
+The pages hold links that act for a person. So they are not stored, not framed, not indexed,
+tell nobody where the visitor came from, set no cookie, and run nothing: the policy allows one
+style sheet of our own and forms to ourselves.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.responses import Response
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+RETRY_AFTER_SECONDS = 120
+HTML = b"text/html; charset=utf-8"
+TEXT = b"text/plain; charset=utf-8"
+CSS = b"text/css; charset=utf-8"
+
+_POLICY = (
+    b"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    b"base-uri 'none'; frame-ancestors 'none'"
+)
+_ALWAYS: Headers = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", _POLICY),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-robots-tag", b"noindex, nofollow"),
+)
+_NOT_STORED: Headers = ((b"cache-control", b"no-store"),)
+_FOR_EVER: Headers = ((b"cache-control", b"public, max-age=31536000, immutable"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One whole answer. `cached` is for files whose name changes with their content."""
+
+    status: int
+    text: str | bytes
+    content_type: bytes = HTML
+    extra: Headers = ()
+    cached: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """What is sent after the headers."""
+        return self.text.encode() if isinstance(self.text, str) else self.text
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """All headers of the answer."""
+        return [
+            (b"content-type", self.content_type),
+            (b"content-length", str(len(self.body)).encode("ascii")),
+            *(_FOR_EVER if self.cached else _NOT_STORED),
+            *_ALWAYS,
+            *self.extra,
+        ]
+
+    async def send(self, send: Send) -> None:
+        """Sends it as ASGI messages; the server leaves the body out for HEAD."""
+        start = {"type": "http.response.start", "status": self.status, "headers": self.headers()}
+        await send(start)
+        await send({"type": "http.response.body", "body": self.body})
+
+    def response(self) -> Response:
+        """The same for FastAPI."""
+        response = Response(self.body, self.status)
+        response.raw_headers = self.headers()
+        return response
+
+
+def retry_later() -> Headers:
+    """What tells a mail client to come back."""
+    return ((b"retry-after", str(RETRY_AFTER_SECONDS).encode("ascii")),)

@@ -1,0 +1,117 @@
+"""Pages: a template, the visitor's language and the sender's identity, made into an answer.
+
+In: the request's scope and values. Out: an `Answer`. Every link on a page is relative to it,
+so that pages work behind any host name and path prefix, and none is built from `Host`.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from gatepost.mail.sender import Sender
+from gatepost.mail.stream import Stream
+from gatepost.web import counters
+from gatepost.web.answer import TEXT, Answer, Headers, retry_later
+from gatepost.web.links import Link
+from gatepost.web.site import Site
+from gatepost.web.visitor import Scope, header, preferred_languages
+
+FALLBACK_LANGUAGE = "en"
+PAGE_FIELD = "page"  # the button of our own page sends it; a mail client's one-click does not
+_PAGES = {"/u/": "unsubscribe", "/p/": "preferences"}
+
+
+class Pages:
+    """Makes pages for one site."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.style = site.texts.render("pages/style.css", FALLBACK_LANGUAGE)
+        digest = hashlib.sha256(self.style.encode()).hexdigest()[:16]
+        self.style_path = f"static/{digest}.css"
+
+    def language(self, scope: Scope, stream: Stream | None = None) -> str:
+        """By the link's `?lang=`, else the stream's, else the browser's, else English."""
+        known = self._site.texts.language
+        asked = _query(scope).get("lang", [""])[0]
+        for tag in (asked, stream.language if stream else ""):
+            if tag and known(tag):
+                return known(tag)
+        for tag in preferred_languages(header(scope, b"accept-language")):
+            if known(tag):
+                return known(tag)
+        return FALLBACK_LANGUAGE
+
+    def page(
+        self,
+        name: str,
+        scope: Scope,
+        language: str,
+        *,
+        sender: Sender | None = None,
+        status: int = 200,
+        extra: Headers = (),
+        values: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """The page `name` of `templates/pages/`."""
+        text = self._site.texts.render(
+            f"pages/{name}.html",
+            language,
+            sender=sender,
+            root="../" * (scope["path"].count("/") - 1),
+            stylesheet=self.style_path,
+            **(values or {}),
+        )
+        return Answer(status, text, extra=(*extra, (b"content-language", language.encode())))
+
+    def for_link(self, name: str, scope: Scope, link: Link, **values: object) -> Answer:
+        """A page about one link."""
+        language = self.language(scope, link.stream)
+        token = link.preferences_token
+        return self.page(
+            name,
+            scope,
+            language,
+            sender=link.sender,
+            values={
+                "name": link.legal_name,
+                "title": link.title(language),
+                "description": link.description(language),
+                "preferences_path": f"p/{token}" if token else "",
+                "page_field": PAGE_FIELD,
+                **values,
+            },
+        )
+
+    def one_click_done(self, scope: Scope, link: Link) -> Answer:
+        """The short text for a mail client, which shows it to nobody (R8058-13)."""
+        language = self.language(scope, link.stream)
+        text = self._site.texts.render(
+            "pages/unsubscribed.txt",
+            language,
+            name=link.legal_name,
+            title=link.title(language),
+        )
+        return Answer(200, text, TEXT)
+
+    def trouble(self, kind: str, scope: Scope, status: int, extra: Headers = ()) -> Answer:
+        """The page that says why there is no other: "link", "unavailable", "form" or "page"."""
+        language = self.language(scope)
+        return self.page(
+            "trouble", scope, language, status=status, extra=extra, values={"trouble": kind}
+        )
+
+    def foreign(self, scope: Scope) -> Answer:
+        """The page for a token that is altered, of another purpose, or of another store."""
+        counters.BAD_LINKS.labels(_PAGES.get(scope["path"][:3], "other")).inc()
+        return self.trouble("link", scope, 404)
+
+    def unavailable(self, scope: Scope) -> Answer:
+        """The page for a store out of reach, and for our own errors: come back later."""
+        return self.trouble("unavailable", scope, 503, retry_later())
+
+
+def _query(scope: Scope) -> dict[str, list[Any]]:
+    raw: bytes = scope.get("query_string", b"")
+    return parse_qs(raw[:2000].decode("latin-1")) if raw else {}

@@ -1,0 +1,152 @@
+"""`/p/{token}`: every bulk stream of the sender, on or off, or nothing at all (SO-11, HR-7).
+
+Opening the page changes nothing; what is confirmed by a button is recorded at once, and only
+what differs from what holds. Streams that the page did not show are left alone, so that a
+stream added in the meantime is neither joined nor left by somebody who never saw it.
+
+Who ticks a stream signs up for it on the sender's own page: the page names the company and
+the stream and says how to leave again, and the event keeps the words that were shown.
+"""
+
+from dataclasses import dataclass
+
+from gatepost.consent.evidence import EventKind, Fact, TextState
+from gatepost.consent.standing import Person
+from gatepost.consent.tokens import Purpose
+from gatepost.mail.stream import Stream
+from gatepost.store import people
+from gatepost.store.transaction import Tx
+from gatepost.web import body, choices, counters
+from gatepost.web.answer import Answer
+from gatepost.web.body import Receive
+from gatepost.web.choices import Wish
+from gatepost.web.links import Link, Links
+from gatepost.web.page import Pages
+from gatepost.web.site import Site
+from gatepost.web.visitor import Scope, visitor
+from gatepost.web.withdrawal import PAGE, Act, person_behind, token_in
+
+BASIS = "newsletter-form"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One line of the page; `locked` where a tick would not be enough to join."""
+
+    name: str
+    title: str
+    description: str
+    on: bool
+    locked: bool
+
+
+class Preferences:
+    """Answers both methods."""
+
+    def __init__(self, site: Site, links: Links, pages: Pages) -> None:
+        self._site = site
+        self._links = links
+        self._pages = pages
+
+    async def show(self, scope: Scope) -> Answer:
+        """The page as things stand. Raises `StoreUnavailable`."""
+        link = await self._links.open(Purpose.PREFERENCES, token_in(scope))
+        if link is None:
+            return self._pages.foreign(scope)
+        counters.PAGE_VIEWS.labels("preferences").inc()
+        return await self._page(scope, link, saved=False)
+
+    async def save(self, scope: Scope, receive: Receive) -> Answer:
+        """Records the changes, then the page. Raises `StoreUnavailable`."""
+        link = await self._links.open(Purpose.PREFERENCES, token_in(scope))
+        if link is None:
+            return self._pages.foreign(scope)
+        wish = _wish(await body.read(receive))
+        if wish is None:
+            return self._pages.trouble("form", scope, 400)
+        act = Act(link, visitor(scope, self._site.trusted_proxies()), PAGE)
+        await self._record(act, wish, self._pages.language(scope, link.stream))
+        return await self._page(scope, link, saved=True)
+
+    async def _record(self, act: Act, wish: Wish, language: str) -> None:
+        link = act.link
+        subject, sender = link.claim.subject, link.sender_name
+        streams = self._streams(link)
+
+        def record(tx: Tx) -> tuple[list[Stream], list[str]]:
+            persons = _persons(tx, link, streams)
+            joined, left = choices.changes(streams, persons, wish, tx.now)
+            facts = [act.fact(EventKind.WITHDRAWN, tx, name) for name in left]
+            facts += [
+                _joining(act, tx, stream, persons[stream.name], language) for stream in joined
+            ]
+            if facts:
+                people.record_for_subject(tx, subject, facts)
+            return joined, left
+
+        joined, left = await self._site.store.write(record)
+        for name in left:
+            self._site.on_withdrawn(subject, sender, name)
+            counters.WITHDRAWALS.labels("preferences").inc()
+        counters.RESUBSCRIPTIONS.inc(len(joined))
+
+    async def _page(self, scope: Scope, link: Link, *, saved: bool) -> Answer:
+        streams = self._streams(link)
+        now = self._site.store.now()
+        persons = await self._site.store.read(lambda tx: _persons(tx, link, streams))
+        language = self._pages.language(scope, link.stream)
+        lines = []
+        for stream in streams:
+            person = persons[stream.name]
+            on = choices.is_on(stream, person)
+            title, description = stream.title_in(language), stream.description_in(language)
+            locked = not on and not choices.may_join(stream, person, now)
+            lines.append(Choice(stream.name, title, description, on, locked))
+        return self._pages.for_link(
+            "preferences",
+            scope,
+            link,
+            choices=lines,
+            saved=saved,
+            anything=any(line.on for line in lines),
+            blocked=any(choices.is_blocked(person) for person in persons.values()),
+        )
+
+    def _streams(self, link: Link) -> list[Stream]:
+        """The bulk streams of the link's sender, in the order of the configuration."""
+        return [
+            stream
+            for stream in self._site.streams().values()
+            if stream.is_bulk and stream.sender == link.sender_name
+        ]
+
+
+def _persons(tx: Tx, link: Link, streams: list[Stream]) -> dict[str, Person]:
+    return {stream.name: person_behind(tx, link, stream.name) for stream in streams}
+
+
+def _joining(act: Act, tx: Tx, stream: Stream, person: Person, language: str) -> Fact:
+    """The event of a tick: undoing a fresh withdrawal, or signing up."""
+    if choices.may_undo(stream, person, tx.now):
+        return act.fact(EventKind.RESUBSCRIBED, tx, stream.name)
+    shown = f"{stream.title_in(language)}: {stream.description_in(language)}".removesuffix(": ")
+    return act.fact(
+        EventKind.RESUBSCRIBED,
+        tx,
+        stream.name,
+        basis=BASIS,
+        text_state=TextState.VALID,
+        note=f"ticked on the preferences page ({language}) of {act.link.legal_name}: {shown}",
+    )
+
+
+def _wish(sent: body.Body) -> Wish | None:
+    """What the form says; `None` if our page did not send it."""
+    fields = sent.form() or {}
+    match fields.get("action"):
+        case ["nothing"]:
+            return Wish(nothing=True)
+        case ["save"]:
+            return Wish(frozenset(fields.get("shown", ())), frozenset(fields.get("on", ())))
+        case _:
+            return None

@@ -1,0 +1,168 @@
+"""A real site for tests: a SQLite store, a sender with three streams, pages on a free port."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+
+from gatepost.app.texts import Texts
+from gatepost.consent.evidence import EventKind, Fact, TextState
+from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
+from gatepost.mail.address import parse
+from gatepost.mail.sender import Sender
+from gatepost.mail.stream import Kind, Stream
+from gatepost.store import people
+from gatepost.store.engine import Store
+from gatepost.store.people import History
+from gatepost.store.streams import KnownStream, remember_streams
+from gatepost.web.admin import admin_app
+from gatepost.web.recipients import recipient_app
+from gatepost.web.server import Server, bind
+from gatepost.web.site import Site
+
+SENDERS = {
+    "acme": Sender(
+        name="acme",
+        legal_name="Acme AB",
+        postal_address="Storgatan 1, 111 22 Stockholm, Sweden",
+        public_url="https://mail.example.org",
+        registration="556677-8899",
+        privacy_url="https://acme.example/privacy",
+    ),
+    "other": Sender(
+        name="other",
+        legal_name="Other Ltd",
+        postal_address="1 High Street, London",
+        public_url="https://mail.example.org",
+    ),
+}
+STREAMS = {
+    stream.name: stream
+    for stream in (
+        Stream(
+            name="newsletter",
+            kind=Kind.BULK,
+            sender="acme",
+            title={"": "Monthly newsletter", "sv": "Månadsbrevet"},
+            description={"": "News and offers, once a month", "sv": "Nyheter varje månad"},
+        ),
+        Stream(
+            name="events",
+            kind=Kind.BULK,
+            sender="acme",
+            title={"": "Events & fairs"},
+            description={"": "Where to meet us, a few times a year"},
+        ),
+        Stream(
+            name="club",
+            kind=Kind.BULK,
+            sender="acme",
+            title={"": "Letter to members"},
+            double_opt_in=True,
+        ),
+        Stream(name="receipts", kind=Kind.TRANSACTIONAL, sender="acme"),
+        Stream(name="foreign", kind=Kind.BULK, sender="other", title={"": "Of somebody else"}),
+    )
+}
+SUBMISSION = 4711
+
+
+@dataclass
+class Served:
+    """The site while it is served."""
+
+    store: Store
+    ring: Ring
+    port: int
+    admin_port: int
+    withdrawn: list[tuple[int, str, str]] = field(default_factory=list)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    missing: str = ""
+
+    def tell(self, subject: int, sender: str, stream: str) -> None:
+        self.withdrawn.append((subject, sender, stream))
+        self.told.set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def subscribe(self, text: str, *streams: str) -> int:
+        """Records explicit consent of an hour and a half ago; the subject id."""
+        address = parse(text)
+        at = self.store.now() - timedelta(minutes=90)
+        facts = [
+            Fact(
+                kind=EventKind.GRANTED,
+                at=at,
+                sender=STREAMS[stream].sender,
+                stream=stream,
+                basis="double-opt-in",
+                text_state=TextState.VALID,
+                confirmed_at=at,
+                actor="import",
+            )
+            for stream in streams
+        ]
+        if not facts:
+            return (await self.store.write(lambda tx: people.ensure_subjects(tx, [address])))[
+                address.key
+            ]
+        return await self.store.write(lambda tx: people.record(tx, address, facts))
+
+    def token(self, subject: int, stream: str = "newsletter", purpose: str = "u") -> str:
+        claim = Claim(subject, stream_tag(stream), SUBMISSION)
+        return self.ring.seal(Purpose(purpose), claim)
+
+    async def history(self, subject: int) -> History:
+        return await self.store.read(lambda tx: people.history_of_subject(tx, subject))
+
+    async def facts(self, subject: int, kind: EventKind = EventKind.WITHDRAWN) -> list[Fact]:
+        events = (await self.history(subject)).events
+        return [event.fact for event in events if event.kind is kind and event.fact]
+
+
+@asynccontextmanager
+async def served(
+    folder: Path,
+    *,
+    streams: Mapping[str, Stream] = STREAMS,
+    retired: Mapping[str, str] | None = None,
+    proxies: tuple[str, ...] = (),
+    ring: Ring | None = None,
+) -> AsyncIterator[Served]:
+    """Both applications on loopback, over a new store in `folder`."""
+    store = await asyncio.to_thread(Store.open, "", folder / "data")
+    keys = store.keys
+    ring = ring or Ring(keys.link_keys, keys.link_current, keys.link_compromised)
+    here = Served(store, ring, 0, 0)
+
+    async def ready() -> str:
+        return here.missing
+
+    networks = [ip_network(proxy) for proxy in proxies]
+    site = Site(
+        store=store,
+        ring=lambda: ring,
+        streams=lambda: streams,
+        senders=lambda: SENDERS,
+        texts=Texts(),
+        on_withdrawn=here.tell,
+        ready=ready,
+        trusted_proxies=lambda: networks,
+    )
+    names = [KnownStream(stream.name, stream.sender) for stream in streams.values()]
+    names += [KnownStream(*pair) for pair in (retired or {}).items()]
+    await store.write(lambda tx: remember_streams(tx, names))
+    servers = [Server(app, bind("127.0.0.1", 0)) for app in (recipient_app(site), admin_app(site))]
+    here.port, here.admin_port = (server.port for server in servers)
+    for server in servers:
+        await server.start()
+    try:
+        yield here
+    finally:
+        await asyncio.gather(*(server.stop() for server in servers))
+        await asyncio.to_thread(store.close)
