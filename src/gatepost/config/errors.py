@@ -5,6 +5,7 @@ what to write instead, and where the key stands. `ConfigErrors` carries all of t
 text is what `gatepost config check` prints.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def key_text(path: Iterable[str | int]) -> str:
         if isinstance(step, int):
             text += f"[{step + 1}]"
         else:
-            name = step if _BARE_KEY.fullmatch(step) else f'"{step}"'
+            name = step if _BARE_KEY.fullmatch(step) else _quoted(step)
             text += f".{name}" if text else name
     return text
 
@@ -98,4 +99,5 @@ def shown(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"' if text.isprintable() else ascii(text)
+    """`text` in quotes; with escapes where it could not be shown as it is."""
+    return f'"{text}"' if text.isprintable() and '"' not in text else json.dumps(text)

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from gatepost.config import shape
 from gatepost.config.errors import WRONG, KeyPath, key_text, shown
+from gatepost.config.parties import StreamDefaults
 from gatepost.config.setting import extra_of
 from gatepost.config.shape import Holds, Key, Spot
 
@@ -78,18 +79,20 @@ def _words(detail: ErrorDetails, spot: Spot) -> tuple[str, str]:
     if kind == "tuple_type":
         return "is not a list", f"write {name} = [{shown(detail['input'])}]"
     if kind in _EXPECTED:
-        return f"is not {_EXPECTED[kind]}", _typed_cure(kind, name, detail["input"])
+        inside_a_list = isinstance(detail["loc"][-1], int)
+        prefix = "" if inside_a_list else f"{name} = "
+        return f"is not {_EXPECTED[kind]}", _typed_cure(kind, prefix, detail["input"])
     return detail["msg"], f"see {name} in docs/configuration.md"
 
 
-def _typed_cure(kind: str, name: str, value: Any) -> str:
+def _typed_cure(kind: str, prefix: str, value: Any) -> str:
     text = str(value).strip()
     if kind == "string_type" and not isinstance(value, dict | list):
-        return f'write {name} = "{text.lower() if isinstance(value, bool) else text}"'
+        return f'write {prefix}"{text.lower() if isinstance(value, bool) else text}"'
     if kind == "bool_type" and text.lower() in {"true", "false"}:
-        return f"write {name} = {text.lower()}"
+        return f"write {prefix}{text.lower()}"
     if kind == "int_type" and text.isdecimal():
-        return f"write {name} = {text}"
+        return f"write {prefix}{text}"
     return f"write {_EXPECTED[kind]}"
 
 
@@ -122,13 +125,23 @@ def _unknown_key(path: KeyPath, spot: Spot) -> Complaint:
     near = nearest(name, known)
     if near:
         return Complaint(path=path, what="is no setting", cure=f"did you mean {near}?")
-    headings = [table.heading for table in shape.tables() if name in shape.keys_of(table.section)]
-    if headings:
+    heading = _home_of(name)
+    if heading:
         return Complaint(
-            path=path, what="is no setting of this table", cure=f"write it in {headings[0]}"
+            path=path, what="is no setting of this table", cure=f"its place is {heading}"
         )
     cure = "remove it; settings here are " + ", ".join(known)
     return Complaint(path=path, what="is no setting", cure=cure)
+
+
+def _home_of(name: str) -> str:
+    """The heading under which a key of that name is known, "" if there is none."""
+    for table in shape.tables():
+        if table.key.name == name:
+            return table.heading
+        if name in shape.keys_of(table.section) and table.section is not StreamDefaults:
+            return table.heading
+    return ""
 
 
 def _missing(path: KeyPath, spot: Spot) -> Complaint:

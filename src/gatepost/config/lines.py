@@ -38,17 +38,19 @@ def lines_of_keys(text: str) -> Mapping[KeyPath, int]:
             series = _through_lists(_names(tokens[2:]), counts)
             counts[series] = counts.get(series, -1) + 1
             table = (*series, counts[series])
-            found.setdefault(series, line)
-            found.setdefault(table, line)
+            _note(found, table, line)
         elif tokens[0] == "[":
             table = _through_lists(_names(tokens[1:]), counts)
-            found.setdefault(table, line)
+            _note(found, table, line)
         else:
-            key = table
-            for name in _names(tokens):
-                key = (*key, name)
-                found.setdefault(key, line)
+            _note(found, (*table, *_names(tokens)), line)
     return found
+
+
+def _note(found: dict[KeyPath, int], path: KeyPath, line: int) -> None:
+    """A path is first met on `line`, and so are the tables around it that have no heading."""
+    for length in range(1, len(path) + 1):
+        found.setdefault(path[:length], line)
 
 
 def _statements(text: str) -> Iterator[tuple[int, list[str]]]:

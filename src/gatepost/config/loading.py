@@ -65,15 +65,15 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         raise ConfigErrors([error for error in source.errors if not error.key])
     attempt = _Attempt(source.table, Surroundings(path.absolute().parent, environ))
     settings = attempt.run()
-    errors = source.errors + [_located(complaint, source) for complaint in attempt.complaints]
+    errors = source.errors + [_located(complaint, source, path) for complaint in attempt.complaints]
     if errors or settings is None:
         errors.sort(key=lambda error: (error.file != path, str(error.file or ""), error.line))
         raise ConfigErrors(errors)
     return settings
 
 
-def _located(complaint: Complaint, source: Source) -> ConfigError:
-    """The complaint with file, line and value; the streams' defaults stand in a place apart."""
+def _located(complaint: Complaint, source: Source, path: Path) -> ConfigError:
+    """The complaint with file, line and value; what is written nowhere belongs to `path`."""
     file, line = source.place(complaint.path)
     value = complaint.value
     key = shape.find(complaint.path).key
@@ -84,7 +84,7 @@ def _located(complaint: Complaint, source: Source) -> ConfigError:
         what=complaint.what,
         cure=complaint.cure,
         value=value,
-        file=file,
+        file=file or path,
         line=line,
     )
 
@@ -108,8 +108,7 @@ class _Attempt:
             except ValidationError as error:
                 found = explain.complaints(error.errors(include_url=False))
                 self._take(found)
-                for complaint in found:
-                    self._broken.append(complaint.path)
+                self._broken += [shape.find(complaint.path).path for complaint in found]
                 for complaint in reversed(found):  # so that numbers in lists stay right
                     _repair(data, complaint.path)
             else:

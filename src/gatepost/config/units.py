@@ -8,8 +8,8 @@ MiB and GiB. The case of the letters does not matter.
 
 import re
 
-_SIZE = re.compile(r"\s*(\d{1,12})\s*([A-Za-z]+)\s*")
-_RATE = re.compile(r"\s*(\d{1,9})\s*/\s*([A-Za-z]+)\s*")
+_SIZE = re.compile(r"\s*(\d{1,12})\s*([A-Za-z]+)\s*", re.ASCII)
+_RATE = re.compile(r"\s*(\d{1,9})\s*/\s*([A-Za-z]+)\s*", re.ASCII)
 _BYTES = {
     "b": 1, "byte": 1, "bytes": 1,
     "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4,

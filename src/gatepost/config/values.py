@@ -184,13 +184,13 @@ def _domain(value: object) -> str:
     return _a_label(text) if text else ""
 
 
-def _a_label(text: str) -> str:
+def _a_label(text: str, cure: str = 'write a domain such as "acme.example"') -> str:
     try:
         domain = address.parse(f"x@{text}").domain
     except address.AddressError as error:
-        raise wrong(str(error), 'write a domain such as "acme.example"') from None
+        raise wrong(str(error), cure) from None
     if "@" in text or domain.startswith("["):
-        raise wrong("is no domain", 'write a domain such as "acme.example"')
+        raise wrong("is no domain", cure)
     return domain
 
 
@@ -198,9 +198,9 @@ def _from_pattern(value: object) -> str:
     cure = 'write "name@acme.example", "@acme.example" or "@*.acme.example"'
     text = text_of(value, cure.removeprefix("write "))
     if text.startswith("@*."):
-        return f"@*.{_a_label(text[3:])}"
+        return f"@*.{_a_label(text[3:], cure)}"
     if text.startswith("@"):
-        return f"@{_a_label(text[1:])}"
+        return f"@{_a_label(text[1:], cure)}"
     try:
         return address.parse(text).key
     except address.AddressError as error:
@@ -251,7 +251,7 @@ def _path(value: object, info: ValidationInfo) -> Path | None:
     text = text_of(value, 'a path in quotes, such as "tls/cert.pem"')
     if "\0" in text:
         raise wrong("has a NUL character", "write a path")
-    return surroundings_of(info).folder / Path(text).expanduser() if text else None
+    return surroundings_of(info).folder / text if text else None
 
 
 def _some_path(value: object, info: ValidationInfo) -> Path:
@@ -303,7 +303,7 @@ def is_there(reference: tuple[str, str], surroundings: Surroundings) -> bool:
     where, name = reference
     if where == "env":
         return name in surroundings.environ
-    return (surroundings.folder / Path(name).expanduser()).is_file()
+    return (surroundings.folder / Path(name)).is_file()
 
 
 def _secret_in_variable(name: str, environ: Mapping[str, str]) -> SecretStr:
@@ -317,7 +317,7 @@ def _secret_in_variable(name: str, environ: Mapping[str, str]) -> SecretStr:
 
 def _secret_in_file(name: str, folder: Path) -> SecretStr:
     try:
-        text = (folder / Path(name).expanduser()).read_text("utf-8").strip("\r\n")
+        text = (folder / Path(name)).read_text("utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise wrong(

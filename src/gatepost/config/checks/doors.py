@@ -16,37 +16,35 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from itertools import combinations
 from pathlib import Path
 
-from gatepost.config.errors import KeyPath
+from gatepost.config.errors import KeyPath, key_text
 from gatepost.config.explain import Complaint
-from gatepost.config.gateway import SmtpSettings
+from gatepost.config.gateway import AdminSettings, HttpSettings, SmtpSettings
 from gatepost.config.settings import Settings
 from gatepost.config.values import is_loopback
 
+_Listener = tuple[KeyPath, SmtpSettings | HttpSettings | AdminSettings]
 _MAPPED_IPV4 = ip_network("::ffff:0:0/96")
 
 
 def listeners_do_not_collide(settings: Settings) -> Iterator[Complaint]:
     """No two listeners share address and port; port 0 is a free one each time."""
-    places: list[tuple[KeyPath, str, int]] = [
-        (("smtp", number), listener.address, listener.port)
-        for number, listener in enumerate(settings.smtp)
+    listeners: list[_Listener] = [
+        (("smtp", number), listener) for number, listener in enumerate(settings.smtp)
     ]
-    places += [
-        (("http",), settings.http.address, settings.http.port),
-        (("admin",), settings.admin.address, settings.admin.port),
-    ]
-    for number, (path, address, port) in enumerate(places):
-        for _, other, other_port in places[:number]:
-            if port and port == other_port and _overlap(address, other):
-                yield Complaint(
-                    path=(*path, "port"),
-                    what=f"another listener has {other} port {port} already",
-                    cure="choose another port",
-                    rests_on=((*path, "address"),),
-                )
-                break
+    listeners += [(("http",), settings.http), (("admin",), settings.admin)]
+    # The later of two is to blame, unless it only has its default.
+    listeners.sort(key=lambda listener: "port" in listener[1].model_fields_set)
+    for (path, one), (other_path, other) in combinations(listeners, 2):
+        if one.port and one.port == other.port and _overlap(one.address, other.address):
+            yield Complaint(
+                path=(*other_path, "port"),
+                what=f"{key_text(path)} listens on {one.address} port {one.port} already",
+                cure="choose another port",
+                rests_on=((*path, "port"), (*path, "address"), (*other_path, "address")),
+            )
 
 
 def listeners_have_certificates(settings: Settings) -> Iterator[Complaint]:

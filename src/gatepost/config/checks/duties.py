@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from gatepost.config.explain import Complaint
+from gatepost.config.explain import Complaint, nearest
 from gatepost.config.parties import DkimSettings
 from gatepost.config.settings import Settings
 from gatepost.consent.bases import Bases
@@ -127,7 +127,16 @@ def releases_come_before_the_end(settings: Settings) -> Iterator[Complaint]:
 def bases_are_only_stricter(settings: Settings) -> Iterator[Complaint]:
     """No setting makes a basis of consent stronger than the law has it (HS-26)."""
     bases = Bases.built_in(settings.consent.implied_lifetime)
+    useful = [basis.name for basis in bases if not basis.never_counts]
     for name, basis in settings.consent.bases.items():
+        if bases.find(name) is None:
+            near = nearest(name, useful)
+            yield Complaint(
+                path=("consent", "bases", name),
+                what="is no basis",
+                cure=f"did you mean {near}?" if near else "write one of " + ", ".join(useful),
+            )
+            continue
         try:
             bases.stricter(name, lifetime=basis.lifetime)
         except ValueError as error:
