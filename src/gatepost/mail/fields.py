@@ -76,9 +76,9 @@ def parse_mailboxes(text: str) -> tuple[Mailbox, ...]:
             start, at = at, _comment_end(text, at)
             draft.comments.append(text[start : at - 1])
         elif kind == "mark":
-            if piece != ":" or draft.holds_address:
-                found.extend(draft.mailboxes())
-            draft = _Draft()  # what stood before a colon is the name of a group
+            # what stands before a colon is the name of a group, not a mailbox
+            found.extend(draft.as_group_name() if piece == ":" else draft.mailboxes())
+            draft = _Draft()
         else:
             draft.add(kind, piece)
     found.extend(draft.mailboxes())
@@ -104,10 +104,10 @@ class _Draft:
         elif kind != "blank":
             self._after = True
 
-    @property
-    def holds_address(self) -> bool:
-        """Whether somebody could take it for an address."""
-        return bool(self._angles) or any("@" in token for _, token in self._tokens)
+    def as_group_name(self) -> list[Mailbox]:
+        """Nothing, or nobody where somebody could take the name for an address."""
+        suspect = self._angles or any("@" in token for _, token in self._tokens)
+        return [Mailbox(self._phrase(), None)] if suspect else []
 
     def mailboxes(self) -> list[Mailbox]:
         """The mailbox, or none where nothing was written."""

@@ -24,7 +24,7 @@ def test_every_basis_has_exactly_one_strength():  # HS-3, HS-4
     assert len(names) == len(dict(names))
 
 
-@pytest.mark.parametrize("name", TABLE[Strength.IMPLIED].split() + ["customer"])
+@pytest.mark.parametrize("name", [*TABLE[Strength.IMPLIED].split(), "customer"])
 def test_implied_bases_end(name):  # HS-7, HS-8, HS-9
     assert str(Bases.built_in().find(name).lifetime) == "2 years"
     assert str(Bases.built_in(parse("6 months")).find(name).lifetime) == "6 months"

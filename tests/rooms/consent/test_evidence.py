@@ -10,9 +10,7 @@ from gatepost.consent.evidence import EventKind, Fact, TextState, commitment
 
 T0 = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 texts = st.text(max_size=20)
-moments = st.datetimes(
-    min_value=datetime(1990, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)
-)
+moments = st.datetimes(timezones=st.just(UTC))
 
 
 @given(
@@ -55,7 +53,7 @@ def test_times_are_kept_in_utc_and_milliseconds():
 @pytest.mark.parametrize("name", ["at", "confirmed_at", "last_activity_at"])
 def test_a_time_without_a_zone_is_refused(name):
     with pytest.raises(ValueError, match="zone"):
-        Fact(**{"kind": EventKind.GRANTED, "at": T0, name: datetime(2026, 1, 1)})
+        Fact(**{"kind": EventKind.GRANTED, "at": T0, name: T0.replace(tzinfo=None)})
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ share, and a judgement on two numbers: the recipients of this submission, and th
 that the same text had lately, which the store counts.
 
 The fingerprint is taken from the words of the text without what differs between personal
-copies: addresses, the paths of links, digits, lines that name the recipient, quotations and
-signatures. Of n different words only the longest count, as many as the greatest power of two
-within n: merge fields are mostly short words.
+copies: addresses, the paths of links, digits, the recipient's name, quotations and signatures.
+Of n different words only the longest count, as many as the greatest power of two within n:
+merge fields are mostly short words.
 
 *Fails:* never. A text with fewer than `MIN_WORDS` words has no fingerprint: "your code is
 123456" says the same to everybody and is no mailing.
@@ -110,7 +110,5 @@ def _words(text: str, personal: frozenset[str]) -> set[str]:
         plain = _LINK.sub(r" \1 ", line)
         if "@" in plain:
             plain = _ADDRESS.sub(" ", plain)
-        words = _WORD.findall(plain.casefold())
-        if not personal.intersection(words):
-            found.update(words)
-    return found
+        found.update(_WORD.findall(plain.casefold()))
+    return found - personal
