@@ -11,7 +11,7 @@ mailing do not all wait for one row.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -20,11 +20,12 @@ from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason
 from gatepost.store import hot
+from gatepost.store.ending import close_finished
 from gatepost.store.engine import Tx
 from gatepost.store.plain import plain
-from gatepost.store.spool.ending import close_finished
 from gatepost.store.tables import mail as tables
 from gatepost.store.tables.mail import spelled
+from gatepost.store.times import to_ms
 
 SILENCE = timedelta(hours=6)
 
@@ -64,6 +65,7 @@ _ALONE = select(func.pg_advisory_xact_lock(bindparam("lock")))
 _STOPPED = select(_c.id).where(
     _c.id.in_(bindparam("ids", expanding=True)), _c.stopped_ms.is_not(None)
 )
+_STOPPED_SINCE = select(_c.id).where(_c.stopped_ms >= bindparam("since"))
 _FROZEN = select(tables.sender_state.c.sender).where(tables.sender_state.c.frozen_ms.is_not(None))
 
 
@@ -95,6 +97,12 @@ def stopped(tx: Tx, ids: Iterable[int]) -> frozenset[int]:
     """Which of these campaigns are stopped."""
     wanted = list(set(ids))
     rows = hot.compile_once(_STOPPED, tx.dialect).rows(tx, {"ids": wanted}) if wanted else ()
+    return frozenset(row[0] for row in rows)
+
+
+def stopped_since(tx: Tx, since: datetime) -> frozenset[int]:
+    """Campaigns stopped after `since`: what claimed copies of theirs have to be kept back."""
+    rows = hot.compile_once(_STOPPED_SINCE, tx.dialect).rows(tx, {"since": to_ms(since)})
     return frozenset(row[0] for row in rows)
 
 

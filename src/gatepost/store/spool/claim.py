@@ -25,9 +25,9 @@ from gatepost.consent.standing import Person
 from gatepost.mail.address import Address
 from gatepost.mail.recipient_state import FINAL, State
 from gatepost.store import campaigns, hot, people
+from gatepost.store.ending import close_finished
 from gatepost.store.engine import BatchOp, Tx
 from gatepost.store.plain import plain
-from gatepost.store.spool.ending import close_finished
 from gatepost.store.spool.reading import (
     RECIPIENT_COLUMNS,
     RECIPIENT_NAMES,

@@ -13,9 +13,9 @@ from sqlalchemy import bindparam, func, select
 
 from gatepost.mail.recipient_state import FINAL, State
 from gatepost.store import hot
+from gatepost.store.ending import close_finished
 from gatepost.store.engine import BatchOp, Tx
 from gatepost.store.plain import plain
-from gatepost.store.spool.ending import close_finished
 from gatepost.store.spool.reading import setting
 from gatepost.store.spool.rows import Marked, MarkJob
 from gatepost.store.subjects import chunks

@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import func, or_, select, update
 
 from gatepost.mail.recipient_state import State
+from gatepost.store.ending import close_finished
 from gatepost.store.engine import Tx
 from gatepost.store.ids import to_text
 from gatepost.store.plain import plain
-from gatepost.store.spool.ending import close_finished
 from gatepost.store.subjects import chunks
 from gatepost.store.tables import mail as tables
 from gatepost.store.tables.mail import spelled

@@ -38,7 +38,7 @@ class CampaignDraft:
 class TextSighting(NamedTuple):
     """A text that is not declared as bulk, and how many recipients it counts for."""
 
-    fingerprint: str
+    fingerprint: bytes
     recipients: int
     within: timedelta
 

@@ -47,8 +47,8 @@ def count(tx: Tx, sightings: Sequence[tuple[str, TextSighting]]) -> list[int]:
         return []
     bucket = tx.now_ms // BUCKET_MS
     seen_query = hot.compile_once(_SEEN, tx.dialect)
-    added: Counter[tuple[str, str]] = Counter()
-    stored: dict[tuple[str, str], int] = {}
+    added: Counter[tuple[bytes, str]] = Counter()
+    stored: dict[tuple[bytes, str], int] = {}
     before = []
     for client, sighting in sightings:
         text = (sighting.fingerprint, client)

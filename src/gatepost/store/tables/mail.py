@@ -179,7 +179,7 @@ class BulkWindow(SQLModel, table=True):
     __tablename__ = "bulk_window"
     __table_args__ = (Index("bulk_window_bucket", "bucket"),)
 
-    fingerprint: str = Field(primary_key=True)
+    fingerprint: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     client: str = Field(primary_key=True)
     bucket: int = Field(sa_column=Column(Id, primary_key=True, autoincrement=False))
     recipients: int

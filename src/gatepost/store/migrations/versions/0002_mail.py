@@ -115,7 +115,7 @@ def _recipients() -> None:
 def _bulk_detection() -> None:
     op.create_table(
         "bulk_window",
-        sa.Column("fingerprint", sa.String(), primary_key=True),
+        sa.Column("fingerprint", sa.LargeBinary(), primary_key=True),
         sa.Column("client", sa.String(), primary_key=True),
         sa.Column("bucket", _ID, primary_key=True, autoincrement=False),
         sa.Column("recipients", sa.Integer(), nullable=False),
