@@ -303,7 +303,10 @@ def is_there(reference: tuple[str, str], surroundings: Surroundings) -> bool:
     where, name = reference
     if where == "env":
         return name in surroundings.environ
-    return (surroundings.folder / Path(name)).is_file()
+    try:
+        return (surroundings.folder / name).is_file()
+    except OSError:  # no name that a file could have
+        return False
 
 
 def _secret_in_variable(name: str, environ: Mapping[str, str]) -> SecretStr:
@@ -317,7 +320,7 @@ def _secret_in_variable(name: str, environ: Mapping[str, str]) -> SecretStr:
 
 def _secret_in_file(name: str, folder: Path) -> SecretStr:
     try:
-        text = (folder / Path(name)).read_text("utf-8").strip("\r\n")
+        text = (folder / name).read_text("utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise wrong(
