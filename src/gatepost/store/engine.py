@@ -201,7 +201,7 @@ def _check_keys(tx: Tx) -> None:
     With a foreign suppression key nobody would be recognised, and all who left would be
     strangers.
     """
-    found = dict(tx.connection.execute(select(meta.c.name, meta.c.value)).tuples().all())
+    found = dict(tx.connection.execute(select(meta.c.name, meta.c.value)).all())
     for name, fingerprint in tx.keys.fingerprints().items():
         if name not in found:
             tx.connection.execute(insert(meta).values(name=name, value=fingerprint))

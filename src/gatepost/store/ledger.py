@@ -107,9 +107,7 @@ def _check(tx: Tx, head: tuple[int, str] | None) -> Iterator[Finding]:
             select(event.c.subject, func.max(event.c.id))
             .where(event.c.kind == EventKind.ERASED.value)
             .group_by(event.c.subject)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     expected, previous = 1, GENESIS
     digests = {0: GENESIS.hex()} if head and head[0] == 0 else {}

@@ -115,7 +115,7 @@ def derive(tx: Tx, facts: Sequence[tuple[int, Fact]]) -> None:
     """Brings standings and suppressions up to `facts`, in their order; none is an erasure."""
     folded = _fold(tx, [(of, fact) for of, fact in facts if fact.stream])
     if folded:
-        compile_once(_PUT_STANDING[tx.dialect], tx.dialect).executemany(tx, folded)
+        compile_once(_PUT_STANDING[tx.dialect], tx.dialect).executemany(tx, folded, distinct=True)
     suppressions.apply(tx, facts)
 
 

@@ -1,0 +1,65 @@
+"""Fixtures that every room may use: a store on each engine, and a private PostgreSQL.
+
+Where PostgreSQL is not installed, the tests on it are not collected, and the last lines of
+the run say so; with CI set in the environment that is an error.
+"""
+
+import os
+
+import pytest
+
+from support import postgres
+
+POSTGRES = postgres.find_binaries()
+ENGINES = ["sqlite", "postgresql"] if POSTGRES else ["sqlite"]
+
+
+def pytest_collection_modifyitems(items):
+    """Without a server, tests that are about PostgreSQL alone are left out, not skipped."""
+    if not POSTGRES:
+        items[:] = [item for item in items if "postgres_server" not in item.fixturenames]
+
+
+def pytest_configure(config):
+    if not POSTGRES and os.environ.get("CI"):
+        raise pytest.UsageError("PostgreSQL is not installed, and in CI nothing is left out")
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not POSTGRES:
+        terminalreporter.write_line("not run: tests on PostgreSQL, which is not installed")
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A private server for the whole run."""
+    server = postgres.Server.start(POSTGRES)
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    """The engine's name; a test that uses it runs once for each."""
+    return request.param
+
+
+@pytest.fixture
+def store_url(engine, request):
+    """Where to open a new store on this engine: "" or a PostgreSQL URL."""
+    if engine == "sqlite":
+        yield ""
+        return
+    server = request.getfixturevalue("postgres_server")
+    url = server.database()
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def store(store_url, tmp_path):
+    """An open store, on each engine."""
+    from gatepost.store.engine import Store
+
+    with Store.open(store_url, tmp_path / "data") as opened:
+        yield opened
