@@ -236,6 +236,11 @@ def reloaded() -> None:
     _log.info("configuration reloaded")
 
 
+def needs_restart(settings: Sequence[str]) -> None:
+    """Settings that differ from those at start and take effect only after a restart."""
+    _log.warning("these settings take effect after a restart", settings=list(settings))
+
+
 def reload_failed(errors: str) -> None:
     """The new configuration is no good; the old one stays in force."""
     _log.error("configuration not reloaded, the old one stays in force", errors=errors)
@@ -263,6 +268,14 @@ def without_effect(settings: Sequence[str]) -> None:
     """Settings that were given and that this version does not act on yet."""
     if settings:
         _log.warning("these settings have no effect in this version", settings=list(settings))
+
+
+def storage_changed(enough: bool) -> None:
+    """The disk has less free than `[limits] min_free_disk`, or enough again."""
+    if enough:
+        _log.info("enough free disk again: mail is taken")
+    else:
+        _log.error("too little free disk: new mail is deferred (452 4.3.1)")
 
 
 def queued(counts: Mapping[str, int]) -> None:

@@ -1,13 +1,16 @@
 """An SMTP reply: basic code, enhanced status code (RFC 3463) and text."""
 
+import re
 from dataclasses import dataclass
+
+_SPELLED = re.compile(r"([2-5]\d\d) (?:([245]\.\d{1,3}\.\d{1,3}) )?(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One reply; `enhanced` is "" where a reply carries none (greeting, EHLO, 3yz).
 
-    `text` may hold several lines, separated by "\\n"; CR and NUL never occur in it.
+    `text` may hold several lines, separated by LF; CR and NUL never occur in it.
     """
 
     code: int
@@ -40,3 +43,11 @@ class Reply:
     def __str__(self) -> str:
         """The reply on one line, for logs and reports."""
         return " ".join(f"{self.code} {self.enhanced} {self.text}".split())
+
+
+def parse_reply(text: str) -> Reply | None:
+    """The reply that `str` made `text` from; `None` if it is none."""
+    match = _SPELLED.fullmatch(text)
+    if match is None:
+        return None
+    return Reply(int(match.group(1)), match.group(2) or "", match.group(3))

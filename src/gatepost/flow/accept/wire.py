@@ -20,7 +20,7 @@ not used. What its methods read is set here.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -154,8 +154,8 @@ class Wire(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, unless there are too many."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  create_server sees to it
-        self.transport = transport
+        # uvloop's transports are asyncio.Transport in all but name.
+        self.transport = cast("asyncio.Transport", transport)
         self._active_at = self.loop.time()
         self._set_timer(self.door.limits.idle_seconds)
         self.greet()

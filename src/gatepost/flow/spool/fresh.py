@@ -24,6 +24,8 @@ class FreshWithdrawals:
 
     def __init__(self) -> None:
         self._since: dict[tuple[int, str, str], datetime] = {}
+        self._stopped_campaigns: frozenset[int] = frozenset()
+        self._frozen_senders: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self._since)
@@ -41,6 +43,24 @@ class FreshWithdrawals:
             if since is not None and since + BENEFIT_OF_THE_DOUBT >= decided_at:
                 return True
         return False
+
+    def set_stops(self, campaigns: frozenset[int], senders: frozenset[str]) -> None:
+        """Which campaigns are stopped and which senders frozen, as the store has it."""
+        self._stopped_campaigns = campaigns
+        self._frozen_senders = senders
+
+    def stops(
+        self, subject: int, sender: str, stream: str, campaign: int | None, decided_at: datetime
+    ) -> bool:
+        """Whether a claimed copy must not start: withdrawn, campaign stopped or sender frozen.
+
+        Only bulk mail has a campaign, and only bulk mail ends when its sender is frozen.
+        """
+        if campaign is not None and (
+            campaign in self._stopped_campaigns or sender in self._frozen_senders
+        ):
+            return True
+        return self.covers(subject, sender, stream, decided_at)
 
     def prune(self, before: datetime) -> None:
         """Drop entries older than `before`; every copy decided by then has ended."""

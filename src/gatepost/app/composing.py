@@ -1,0 +1,201 @@
+"""Submission → copies: what the edit room is told about a stream, and the tokens of each copy.
+
+In: a submission and its content (runs in a thread). Out: `Ready`, which makes copies for any
+of its rows. Everything that is the same for all copies is done once: footer, plan of edits,
+canonical form for DKIM. A plan is never stored: whatever is sent follows the configuration
+as it is when it is sent.
+
+*Fails:* `TreatmentError` for texts that do not fit into a header.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gatepost.app.texts import Texts
+from gatepost.app.wiring import Wiring
+from gatepost.consent.tokens import (
+    ADDRESS_TOKEN_LENGTH,
+    TOKEN_LENGTH,
+    Claim,
+    Purpose,
+    Ring,
+    stream_tag,
+)
+from gatepost.flow.edit import (
+    BulkTreatment,
+    Footer,
+    Plan,
+    Prepared,
+    Signer,
+    Slot,
+    Treatment,
+    apply,
+    plan,
+)
+from gatepost.flow.edit.trace import date_value, message_id_value, received
+from gatepost.flow.outbound import Tag
+from gatepost.flow.transmit.copy import MAX_RECIPIENTS, Copy
+from gatepost.mail.envelope import Recipient
+from gatepost.mail.message import Message, scan
+from gatepost.mail.sender import Sender
+from gatepost.mail.stream import Stream
+from gatepost.store.ids import to_text
+from gatepost.store.spool.rows import Claimed, Submission
+
+CHEAP_OCTETS = 64 * 1024
+
+
+class Composer:
+    """Makes submissions ready, by the configuration in force."""
+
+    def __init__(
+        self, wiring: Callable[[], Wiring], texts: Texts, ring: Callable[[], Ring]
+    ) -> None:
+        self._wiring = wiring
+        self._texts = texts
+        self._ring = ring
+
+    def __call__(self, submission: Submission, content: bytes) -> "Ready":
+        """Plans the edits of `submission`."""
+        wiring = self._wiring()
+        message = scan(content)
+        stream = wiring.policy.streams.get(submission.stream)
+        sender = wiring.policy.senders.get(submission.sender)
+        bulk = None
+        if stream is not None and sender is not None and stream.is_bulk:
+            bulk = self._bulk(stream, sender, message)
+        keys = wiring.dkim.get(submission.sender, ())
+        drawn = plan(
+            message, content, self._treatment(wiring, submission, bulk, [k.domain for k in keys])
+        )
+        return Ready(
+            submission=submission,
+            plan=drawn,
+            signed=Signer(keys).prepare(drawn) if keys else None,
+            personal=bulk is not None,
+            mailto=bool(bulk and bulk.mailto),
+            verp=sender.bounce_domain if stream and sender and stream.verp else "",
+            ring=self._ring(),
+        )
+
+    def _treatment(
+        self,
+        wiring: Wiring,
+        submission: Submission,
+        bulk: BulkTreatment | None,
+        domains: Sequence[str],
+    ) -> Treatment:
+        reference = to_text(submission.id)
+        return Treatment(
+            received=received(
+                ehlo=submission.ehlo,
+                peer=submission.peer,
+                hostname=wiring.hostname,
+                protocol=submission.protocol,
+                cipher=submission.cipher,
+                submission=reference,
+                at=submission.received,
+            )
+            if submission.peer
+            else b"",  # our own notices came from nowhere
+            date=date_value(submission.received),
+            message_id=message_id_value(reference, wiring.hostname),
+            own_domains=frozenset(domains),
+            bulk=bulk,
+        )
+
+    def _bulk(self, stream: Stream, sender: Sender, message: Message) -> BulkTreatment:
+        base = sender.public_url.rstrip("/")
+        footer = self._texts.footer(stream, sender, stream.language)
+        identity = self._texts.identity(sender, stream.language)
+        return BulkTreatment(
+            list_id=_list_id(stream, sender),
+            unsubscribe_base=f"{base}/u/",
+            preferences_base=f"{base}/p/",
+            footer=Footer(footer.text, footer.html),
+            identity_text=identity.text,
+            identity_html=identity.html,
+            legal_name=sender.legal_name,
+            postal_address=sender.postal_address,
+            mailto=sender.unsubscribe_mailto,
+            mailto_octets=ADDRESS_TOKEN_LENGTH,
+            token_octets=TOKEN_LENGTH,
+            feedback_id=f"{stream.name}:{sender.name}:gatepost",
+            footer_always=stream.footer_always,
+            headers_only=message.is_signed_or_encrypted,
+        )
+
+
+def _list_id(stream: Stream, sender: Sender) -> str:
+    """A List-Id that stays the same as long as stream and link host do (R2919-3)."""
+    host = sender.public_url.partition("://")[2].partition("/")[0].partition(":")[0].strip("[]")
+    label = "".join(c if c.isalnum() and c.isascii() else "-" for c in stream.name.lower())
+    namespace = host if not host.replace(".", "").isdigit() and ":" not in host else "localhost"
+    return f"{label}.{namespace}"[:250]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ready:
+    """A submission whose copies can be made; threads may share it."""
+
+    submission: Submission
+    plan: Plan
+    signed: Prepared | None
+    personal: bool
+    mailto: bool
+    verp: str
+    ring: Ring
+
+    @property
+    def cheap(self) -> bool:
+        """Whether composing is not worth a thread: small and unsigned."""
+        return self.signed is None and self.plan.size < CHEAP_OCTETS
+
+    def copies(self, rows: Sequence[Claimed], decided_at: datetime) -> list[Copy]:
+        """One copy per row for bulk mail; else one for up to 100 rows, body untouched."""
+        if not self.personal:
+            return [
+                self._copy(tuple(rows[start : start + MAX_RECIPIENTS]), {}, decided_at)
+                for start in range(0, len(rows), MAX_RECIPIENTS)
+            ]
+        return [self._copy((row,), self._values(row), decided_at) for row in rows]
+
+    def _copy(
+        self, rows: tuple[Claimed, ...], values: Mapping[Slot, bytes], decided_at: datetime
+    ) -> Copy:
+        content = (
+            self.signed.sign(values, int(time.time())) if self.signed else apply(self.plan, values)
+        )
+        submission = self.submission
+        list_mode = bool(self.verp and submission.mail_from and self.personal)  # R0-5, R0-6
+        return Copy(
+            mail_from=self._return_path(rows[0]) if list_mode else submission.mail_from,
+            recipients=tuple(
+                Recipient(row.recipient.address) if list_mode else row.recipient for row in rows
+            ),
+            content=content,
+            smtputf8=submission.smtputf8,
+            eight_bit=self.plan.eight_bit,
+            envid="" if list_mode else submission.envid,
+            ret="" if list_mode else submission.ret,
+            tag=Tag(rows, decided_at),
+        )
+
+    def _claim(self, row: Claimed) -> Claim:
+        return Claim(row.subject, stream_tag(self.submission.stream), self.submission.id)
+
+    def _values(self, row: Claimed) -> dict[Slot, bytes]:
+        claim = self._claim(row)
+        values = {
+            Slot.UNSUBSCRIBE: self.ring.seal_bytes(Purpose.UNSUBSCRIBE, claim),
+            Slot.PREFERENCES: self.ring.seal_bytes(Purpose.PREFERENCES, claim),
+        }
+        if self.mailto:
+            values[Slot.MAILTO] = self.ring.seal_for_address(Purpose.MAILTO, claim).encode()
+        return values
+
+    def _return_path(self, row: Claimed) -> str:
+        token = self.ring.seal_for_address(Purpose.BOUNCE, self._claim(row))
+        return f"{token}@{self.verp}"

@@ -1,0 +1,292 @@
+"""One process of Gatepost: every room wired to the next, started and stopped in order.
+
+In: settings. Out: open listeners and mail that flows. `reload` puts a new configuration in
+force for everything that is decided from then on; what a socket or the store is bound to
+(addresses, ports, certificates' files, store, data_dir) takes a restart, and says so.
+
+*Fails:* `StoreUnavailable`, `WiringError`, `TextsError` or `OSError` from `start`; whatever
+was opened is closed again.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from functools import partial
+
+from gatepost import __version__, maillog
+from gatepost.app.composing import Composer
+from gatepost.app.housekeeping import Housekeeping, quarantine_until
+from gatepost.app.notices import Notices
+from gatepost.app.texts import Texts
+from gatepost.app.wiring import Wiring, ring_of, tls_context, wire
+from gatepost.config import Settings
+from gatepost.config.gateway import SmtpSettings
+from gatepost.flow.accept.door import Role, Tls
+from gatepost.flow.accept.passwords import Passwords
+from gatepost.flow.accept.server import Listener
+from gatepost.flow.accept.usage import Usage
+from gatepost.flow.inbound import Inbound
+from gatepost.flow.outbound import Outbound
+from gatepost.flow.spool.queue import Queue
+from gatepost.flow.spool.schedule import STANDARD
+from gatepost.flow.transmit.pool import Pool
+from gatepost.mail.reply import Reply
+from gatepost.store import content
+from gatepost.store.engine import Store, StoreUnavailable
+from gatepost.store.ids import new_id, to_text
+from gatepost.store.spool.leases import recover
+from gatepost.web.admin import admin_app
+from gatepost.web.recipients import recipient_app
+from gatepost.web.server import Server, bind
+from gatepost.web.site import Site
+
+GRACE_SECONDS = 8.0
+
+
+class Gateway:
+    """Everything of one process.
+
+    `alone` says that no other process serves this store, so that whatever is claimed in it is
+    a dead process's. `share_ports` is for workers. `leads` is the worker that does what only
+    one needs to do.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        alone: bool = True,
+        share_ports: bool = False,
+        leads: bool = True,
+    ) -> None:
+        self._wiring = wire(settings)
+        self._alone = alone
+        self._share_ports = share_ports
+        self._leads = leads
+        self._stack = AsyncExitStack()
+        self.smtp: list[Listener] = []
+        self.pages: Server | None = None
+        self.admin: Server | None = None
+
+    @property
+    def wiring(self) -> Wiring:
+        """The configuration in force."""
+        return self._wiring
+
+    async def start(self) -> None:
+        """Opens everything, the way out first, so that nothing is taken that cannot leave."""
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        maillog.started(__version__, self._wiring.settings.server.workers)
+
+    async def stop(self) -> None:
+        """Takes no more, finishes what is on the wire, closes everything."""
+        maillog.stopping(GRACE_SECONDS)
+        await self._stack.aclose()
+        maillog.stopped()
+
+    def reload(self, settings: Settings) -> None:
+        """Puts `settings` in force. Raises `WiringError`, and then nothing has changed."""
+        fixed = _bound_to_start(self._wiring.settings, settings)
+        self._wiring = wire(settings)
+        for listener in self.smtp:
+            listener.reconfigure(clients=self._wiring.clients, limits=self._wiring.limits)
+        self.outbound.forget_plans()
+        self._configure_log()
+        self._warn()
+        maillog.reloaded()
+        if fixed:
+            maillog.needs_restart(fixed)
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings = self._wiring.settings
+        self.store = await asyncio.to_thread(
+            Store.open, settings.store.url.get_secret_value(), settings.server.data_dir
+        )
+        stack.callback(self.store.close)
+        self._configure_log()
+        self.texts = Texts()
+        self._ring = ring_of(self.store.keys)
+        self.queue = Queue(self.store, holder=to_text(new_id()), retry_after=_pause_after)
+        self.outbound = self._make_outbound()
+        if self._alone and not settings.store.url.get_secret_value():
+            await self.store.write(recover)
+        await self._start_outbound(stack)
+        await self._start_web(stack)
+        await self._start_smtp(stack)
+        self._warn()
+
+    def _make_outbound(self) -> Outbound:
+        composer = Composer(lambda: self._wiring, self.texts, lambda: self._ring)
+
+        async def load(submission: int) -> bytes:
+            return await self.store.read(partial(content.load, submission=submission))
+
+        return Outbound(
+            queue=self.queue,
+            policy=lambda: self._wiring.policy,
+            compose=composer,
+            load=load,
+            retry_for=self._retry_for,
+            clock=self.store.now,
+            quarantine_until=self._quarantine_until,
+        )
+
+    async def _start_outbound(self, stack: AsyncExitStack) -> None:
+        pools = {name: self._pool(name) for name in self._wiring.routes}
+        for pool in pools.values():
+            await pool.start()
+        self.housekeeping = Housekeeping(
+            store=self.store,
+            queue=self.queue,
+            outbound=self.outbound,
+            notices=Notices(self.store, lambda: self._wiring),
+            wiring=lambda: self._wiring,
+            data_dir=self._wiring.settings.server.data_dir,
+            leads=self._leads,
+        )
+        await self.housekeeping.start()
+        stack.push_async_callback(self.housekeeping.stop)
+        await self.outbound.start(pools)
+        stack.push_async_callback(self.outbound.stop, GRACE_SECONDS)
+
+    def _pool(self, name: str) -> Pool:
+        def on_health(healthy: bool, reply: Reply) -> None:
+            maillog.upstream_changed(name, healthy, str(reply))
+            if healthy:
+                self.outbound.wake()
+
+        return Pool(
+            self._wiring.routes[name],
+            may_start=self.outbound.may_start,
+            done=self.outbound.done,
+            on_health=on_health,
+        )
+
+    async def _start_web(self, stack: AsyncExitStack) -> None:
+        settings = self._wiring.settings
+        site = Site(
+            store=self.store,
+            ring=lambda: self._ring,
+            streams=lambda: self._wiring.policy.streams,
+            senders=lambda: self._wiring.policy.senders,
+            texts=self.texts,
+            on_withdrawn=self._on_withdrawn,
+            ready=self._ready,
+            trusted_proxies=lambda: self._wiring.settings.http.trusted_proxies,
+        )
+        self.pages = await self._serve(
+            stack, "pages", recipient_app(site), settings.http.address, settings.http.port
+        )
+        if self._leads:
+            self.admin = await self._serve(
+                stack, "admin", admin_app(site), settings.admin.address, settings.admin.port
+            )
+
+    async def _serve(
+        self, stack: AsyncExitStack, door: str, application: object, address: str, port: int
+    ) -> Server:
+        server = Server(application, bind(address, port, share=self._share_ports))  # type: ignore[arg-type]
+        await server.start()
+        stack.push_async_callback(server.stop)
+        maillog.listening(door, address, server.port)
+        return server
+
+    async def _start_smtp(self, stack: AsyncExitStack) -> None:
+        self.inbound = Inbound(
+            store=self.store,
+            queue=self.queue,
+            onward=self.outbound,
+            policy=lambda: self._wiring.policy,
+            sorting=lambda: self._wiring.sorting,
+            quarantine_until=self._quarantine_until,
+        )
+        usage, passwords = Usage(), Passwords()
+        stack.callback(passwords.close)
+        for given in self._wiring.settings.smtp:
+            listener = self._listener(given, usage, passwords)
+            await listener.start()
+            stack.push_async_callback(listener.stop, GRACE_SECONDS)
+            self.smtp.append(listener)
+            maillog.listening(f"smtp {given.role}", given.address, listener.port)
+
+    def _listener(self, given: SmtpSettings, usage: Usage, passwords: Passwords) -> Listener:
+        context: ssl.SSLContext | None = tls_context(given)
+        return Listener(
+            hostname=self._wiring.hostname,
+            handler=self.inbound,
+            clients=self._wiring.clients,
+            address=given.address,
+            port=given.port,
+            reuse_port=self._share_ports,
+            tls=Tls(given.tls),
+            context=context,
+            role=Role(given.role),
+            only_clients=given.clients,
+            reject_bare_newlines=given.bare_newlines == "reject",
+            limits=self._wiring.limits,
+            storage_ok=lambda: self.housekeeping.storage_ok,
+            stream=given.stream,
+            usage=usage,
+            passwords=passwords,
+        )
+
+    def _on_withdrawn(self, subject: int, sender: str, stream: str) -> None:
+        """Before a withdrawal is answered: no copy of ours starts from here on (promise 3)."""
+        self.queue.fresh.add(subject, sender, stream, self.store.now())
+        maillog.withdrawn(to_text(subject), sender, stream, "web")
+
+    async def _ready(self) -> str:
+        try:
+            await self.store.read(lambda tx: tx.now_ms)
+        except StoreUnavailable:
+            return "the store is out of reach"
+        return "" if self.housekeeping.storage_ok else "too little free disk"
+
+    def _retry_for(self, upstream: str) -> timedelta:
+        return self._wiring.retry_for.get(upstream, timedelta(days=5))
+
+    def _quarantine_until(self, now: datetime) -> datetime:
+        return quarantine_until(self._wiring, now)
+
+    def _configure_log(self) -> None:
+        log = self._wiring.settings.log
+        maillog.configure(log.format, log.addresses, self.store.keys.suppression)
+
+    def _warn(self) -> None:
+        policy = self._wiring.policy
+        bulk = [stream for stream in policy.streams.values() if stream.is_bulk]
+        maillog.unsigned_streams([s.name for s in bulk if not self._wiring.dkim.get(s.sender)])
+        maillog.observing([stream.name for stream in bulk if stream.observe])
+
+
+def _pause_after(attempt: int) -> timedelta:
+    """When a claimed row is due again if nothing is heard of its attempt."""
+    return STANDARD.first if attempt <= 1 else STANDARD.steady
+
+
+_FIXED = {
+    "server": ("hostname", "data_dir", "workers"),
+    "http": ("address", "port"),
+    "admin": ("address", "port"),
+}
+
+
+def _bound_to_start(old: Settings, new: Settings) -> Sequence[str]:
+    """The settings that differ and are only read at start."""
+    changed = [
+        f"{section}.{key}"
+        for section, keys in _FIXED.items()
+        for key in keys
+        if getattr(getattr(old, section), key) != getattr(getattr(new, section), key)
+    ]
+    whole: Mapping[str, tuple[object, object]] = {
+        "smtp": (old.smtp, new.smtp),
+        "store": (old.store, new.store),
+        "upstream": (old.upstream, new.upstream),
+        "upstreams": (old.upstreams, new.upstreams),
+    }
+    return changed + [name for name, (before, after) in whole.items() if before != after]

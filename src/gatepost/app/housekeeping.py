@@ -1,0 +1,189 @@
+"""What must be done every now and then while mail flows.
+
+In: chores, each with its interval. Out: nothing; a chore that fails is logged and has its
+turn again. Chores that matter to promise 3 (reading other gateways' withdrawals) and promise 5
+(sealing) run several times a second; terms of retention once in minutes.
+
+*Known limits:* chores that every gateway of a store runs are written so that doing them twice
+does no harm.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from gatepost import maillog
+from gatepost.app.notices import Notices
+from gatepost.app.wiring import Wiring
+from gatepost.flow.outbound import EXPIRED, Outbound
+from gatepost.flow.spool.queue import LEASE, Queue
+from gatepost.store import campaigns, content, ledger, people
+from gatepost.store.engine import Store, StoreUnavailable, Tx
+from gatepost.store.spool import quarantine, sightings
+from gatepost.store.spool import queue as queue_rows
+
+WITHDRAWALS_SECONDS = 0.4
+SEAL_SECONDS = 0.5
+RENEW_SECONDS = LEASE.total_seconds() / 8
+NOTICES_SECONDS = 5.0
+REPORT_SECONDS = 2.0
+TERMS_SECONDS = 300.0
+METRICS_SECONDS = 10.0
+DISK_SECONDS = 2.0
+FRESH_FOR = timedelta(hours=1)  # longer than any copy is on its way
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something to do every `seconds`; `once_per_store` if one gateway is enough."""
+
+    name: str
+    seconds: float
+    do: Callable[[], Awaitable[object]]
+
+
+class Housekeeping:
+    """The chores of one gateway."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: Queue,
+        outbound: Outbound,
+        notices: Notices,
+        wiring: Callable[[], Wiring],
+        data_dir: Path,
+        leads: bool,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._outbound = outbound
+        self._notices = notices
+        self._wiring = wiring
+        self._data_dir = data_dir
+        self._mark = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self.storage_ok = True
+        self._chores: Sequence[Chore] = (
+            Chore("withdrawals", WITHDRAWALS_SECONDS, self.read_endings),
+            Chore("leases", RENEW_SECONDS, queue.renew),
+            Chore("report", REPORT_SECONDS, self._report),
+            Chore("disk", DISK_SECONDS, self.watch_disk),
+            *(self._for_the_store() if leads else ()),
+        )
+
+    def _for_the_store(self) -> Sequence[Chore]:
+        return (
+            Chore("sealing", SEAL_SECONDS, self._seal),
+            Chore("delivery reports", NOTICES_SECONDS, self._notices.report_failures),
+            Chore("campaign summaries", NOTICES_SECONDS, self._notices.sum_up),
+            Chore("terms", TERMS_SECONDS, self.apply_terms),
+            Chore("metrics", METRICS_SECONDS, self._count),
+        )
+
+    async def start(self) -> None:
+        """Begins; the list of fresh withdrawals is complete from here on."""
+        self._mark = await self._store.read(people.withdrawals_mark)
+        await self.watch_disk()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._repeat(chore)) for chore in self._chores]
+
+    async def stop(self) -> None:
+        """Ends the chores, and seals what is left to be sealed."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        with suppress(StoreUnavailable):
+            await self._seal()
+
+    async def _repeat(self, chore: Chore) -> None:
+        while True:
+            await asyncio.sleep(chore.seconds)
+            try:
+                await chore.do()
+            except StoreUnavailable as error:
+                maillog.store_unavailable(chore.name, error)
+            except Exception as error:  # noqa: BLE001  the next turn may go better
+                maillog.housekeeping_failed(chore.name, error)
+
+    async def read_endings(self) -> None:
+        """Reads what others recorded that stops copies already claimed (promise 3)."""
+        fresh = self._queue.fresh
+        self._mark, endings = await self._store.read(
+            partial(people.withdrawals_after, mark=self._mark)
+        )
+        for ending in endings:
+            fresh.add(ending.subject, ending.sender, ending.stream, ending.at)
+        fresh.set_stops(*await self._store.read(_stops))
+        fresh.prune(self._store.now() - FRESH_FOR)
+
+    async def watch_disk(self) -> None:
+        """Whether there is room for more mail (`452 4.3.1` before the disk is full)."""
+        free = await asyncio.to_thread(os.statvfs, self._data_dir)
+        wanted = self._wiring().settings.limits.min_free_disk
+        enough = free.f_bavail * free.f_frsize >= wanted
+        if enough != self.storage_ok:
+            maillog.storage_changed(enough)
+        self.storage_ok = enough
+
+    async def _seal(self) -> None:
+        await self._store.write(ledger.seal)
+
+    async def _report(self) -> None:
+        self._outbound.report()
+
+    async def apply_terms(self) -> None:
+        """Ends what has waited too long, and removes what is no longer needed."""
+        wiring = self._wiring()
+        now = self._store.now()
+        keep = wiring.settings.retention.content
+        for upstream, retry_for in wiring.retry_for.items():
+            late = now - retry_for
+            maillog.did(
+                "given up",
+                await self._store.write(
+                    partial(
+                        queue_rows.give_up, upstream=upstream, received_before=late,
+                        reply=str(EXPIRED),
+                    )
+                ),
+            )  # fmt: skip
+        await self._until_done("quarantine expired", quarantine.expire)
+        await self._until_done(
+            "content purged", partial(content.purge, finished_before=keep.before(now))
+        )
+        await self._until_done("staged content swept", content.sweep_staged, rounds=1)
+        window = wiring.sorting.bulk_window
+        await self._store.write(partial(sightings.forget, older_than=2 * window))
+
+    async def _until_done(
+        self, chore: str, do: Callable[[Tx], int], *, rounds: int = 10_000
+    ) -> None:
+        """In slices, so that mail is not held up."""
+        total = 0
+        for _ in range(rounds):
+            count = await self._store.write(do)
+            total += count
+            if not count:
+                break
+        maillog.did(chore, total)
+
+    async def _count(self) -> None:
+        maillog.queued(await self._store.read(queue_rows.count_states))
+
+
+def _stops(tx: Tx) -> tuple[frozenset[int], frozenset[str]]:
+    return campaigns.stopped_since(tx, tx.now - FRESH_FOR), campaigns.frozen_senders(tx)
+
+
+def quarantine_until(wiring: Wiring, now: datetime) -> datetime:
+    """When a recipient that is held now is dropped."""
+    return wiring.settings.quarantine.keep.after(now)

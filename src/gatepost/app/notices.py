@@ -1,0 +1,151 @@
+"""Mail of our own: who could not be reached, and who was not mailed.
+
+In: what the spool says is to be told. Out: submissions of our own, put into the spool in the
+same transaction as the note that they were made, so that a report is neither lost nor sent
+twice.
+
+*Fails:* `StoreUnavailable`; nothing is lost, the next round tries again.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+from gatepost.app.wiring import Wiring
+from gatepost.flow.outbound import EXPIRED
+from gatepost.mail.address import AddressError, parse
+from gatepost.mail.envelope import Recipient
+from gatepost.mail.notices import MAX_LISTED, Action, Fate, campaign_summary, delivery_failure
+from gatepost.mail.reply import Reply, parse_reply
+from gatepost.mail.verdict import Disposition, Reason
+from gatepost.store import campaign_report, content
+from gatepost.store.campaign_report import CampaignRow
+from gatepost.store.engine import Store, Tx
+from gatepost.store.ids import new_id, to_text
+from gatepost.store.spool import reports
+from gatepost.store.spool.reports import FailedSubmission
+from gatepost.store.spool.rows import Heading, Submission
+
+GATHER_FAILURES = timedelta(minutes=5)
+SUMMARY_AFTER = timedelta(minutes=15)
+_SLICE = 1000
+
+
+class Notices:
+    """Writes what is due. Safe to run in several gateways at once."""
+
+    def __init__(self, store: Store, wiring: Callable[[], Wiring]) -> None:
+        self._store = store
+        self._wiring = wiring
+
+    async def report_failures(self) -> int:
+        """Sends the delivery reports that are due; says how many."""
+        due = await self._store.read(lambda tx: reports.failures_to_report(tx, GATHER_FAILURES))
+        made = 0
+        for failed in due:
+            made += await self._store.write(partial(self._report, failed=failed))
+        return made
+
+    async def sum_up(self) -> int:
+        """Sends the campaign summaries that are due; says how many."""
+        due = await self._store.write(lambda tx: campaign_report.summaries_due(tx, SUMMARY_AFTER))
+        made = 0
+        for campaign in due:
+            made += await self._store.write(partial(self._sum_up, campaign=campaign))
+        return made
+
+    def _report(self, tx: Tx, failed: FailedSubmission) -> int:
+        submission, ids = failed.submission, [failure.id for failure in failed.failures]
+        told = [
+            failure
+            for failure in failed.failures
+            if submission.mail_from and _wants_failures(failure.recipient)  # RD-3, RX-9
+        ]
+        try:
+            to = Recipient(parse(submission.mail_from)) if told else None
+        except AddressError:
+            to = None
+        if to is None:
+            reports.mark_reported(tx, ids)
+            return 0
+        wiring, number = self._wiring(), new_id()
+        mail = delivery_failure(
+            host=wiring.hostname,
+            to=submission.mail_from,
+            fates=[
+                Fate(
+                    recipient=failure.recipient,
+                    action=Action.FAILED,
+                    reply=parse_reply(failure.reply) or Reply(554, "5.0.0", failure.reply),
+                    remote=self._remote(submission, failure.reply),
+                    last_attempt=failure.last_attempt,
+                )
+                for failure in told
+            ],
+            original_header=_header(content.load(tx, submission.id)),
+            arrived=submission.received,
+            date=tx.now,
+            message_id=f"<{to_text(number)}@{wiring.hostname}>",
+            envid=submission.envid,
+        )
+        job = reports.own_mail(
+            id=number, at=tx.now, recipient=to, content=mail, upstream="",
+            heading=Heading(subject="Undelivered mail returned to sender"),
+            hostname=wiring.hostname, smtputf8=not to.address.is_ascii,
+        )  # fmt: skip
+        return int(reports.put_report(tx, job, ids) is not None)
+
+    def _remote(self, submission: Submission, reply: str) -> str:
+        """The host that said `reply`; "" where it is our own word."""
+        if reply.startswith(str(EXPIRED)):
+            return ""
+        wiring = self._wiring()
+        stream = wiring.policy.streams.get(submission.stream)
+        name = wiring.policy.upstream_of(stream) if stream else ""
+        route = wiring.routes.get(name)
+        return route.host if route else ""
+
+    def _sum_up(self, tx: Tx, campaign: CampaignRow) -> int:
+        wiring = self._wiring()
+        sender = wiring.policy.senders.get(campaign.sender)
+        if sender is None or not sender.contact:
+            campaign_report.mark_summed_up(tx, campaign.id)
+            return 0
+        counts: Counter[tuple[Disposition, Reason]] = Counter()
+        not_mailed: list[tuple[str, Disposition, Reason]] = []
+        after = 0
+        while rows := campaign_report.recipients(tx, campaign.id, after=after, limit=_SLICE):
+            after = rows[-1][0]
+            for _, row in rows:
+                verdict, reason = Disposition(row.verdict), Reason(row.reason)
+                counts[verdict, reason] += 1
+                if verdict is not Disposition.DELIVER and len(not_mailed) < MAX_LISTED:
+                    not_mailed.append((row.recipient, verdict, reason))
+        number = new_id()
+        mail = campaign_summary(
+            host=wiring.hostname,
+            to=sender.contact,
+            campaign=campaign.name,
+            stream=campaign.stream,
+            started_at=campaign.started_at,
+            counts=counts,
+            not_mailed=not_mailed,
+            date=tx.now,
+            message_id=f"<{to_text(number)}@{wiring.hostname}>",
+        )
+        job = reports.own_mail(
+            id=number, at=tx.now, recipient=Recipient(parse(sender.contact)), content=mail,
+            upstream=sender.upstream, heading=Heading(subject=f"Summary of {campaign.name}"),
+            hostname=wiring.hostname, sender=sender.name,
+        )  # fmt: skip
+        return int(reports.put_summary(tx, job, campaign.id) is not None)
+
+
+def _wants_failures(recipient: Recipient) -> bool:
+    return not recipient.notify or "FAILURE" in recipient.notify
+
+
+def _header(message: bytes) -> bytes:
+    end = message.find(b"\r\n\r\n")
+    return message if end < 0 else message[: end + 2]

@@ -1,0 +1,146 @@
+"""Settings → what the rooms are given: routes, listeners' doors, policies, keys.
+
+In: `Settings`. Out: frozen values of the rooms. Nothing is opened here except files that
+the settings name.
+
+*Fails:* `WiringError` for a file that was there when the settings were checked and is not
+any more.
+"""
+
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from gatepost.config import Settings, to_bases, to_clients, to_senders, to_streams
+from gatepost.config.gateway import SmtpSettings, UpstreamSettings
+from gatepost.config.parties import DkimSettings
+from gatepost.consent.tokens import Ring
+from gatepost.flow.accept.clients import ClientTable
+from gatepost.flow.accept.door import Limits
+from gatepost.flow.classify import Rule, Suspicion
+from gatepost.flow.decide.policy import Policy
+from gatepost.flow.edit import DkimKey, load_key
+from gatepost.flow.inbound import Sorting
+from gatepost.flow.transmit.route import Route, Tls
+from gatepost.mail.duration import Duration
+from gatepost.store.keys import StoreKeys
+
+
+class WiringError(Exception):
+    """A file that the settings name cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """Everything that follows from the settings and may change with a reload."""
+
+    settings: Settings
+    hostname: str
+    policy: Policy
+    sorting: Sorting
+    clients: ClientTable
+    limits: Limits
+    routes: Mapping[str, Route]
+    retry_for: Mapping[str, timedelta]
+    dkim: Mapping[str, tuple[DkimKey, ...]]
+
+
+def wire(settings: Settings) -> Wiring:
+    """The rooms' values for `settings`. Raises `WiringError`."""
+    hostname = settings.server.hostname or socket.getfqdn()
+    upstreams = {"": settings.upstream, **settings.upstreams}
+    return Wiring(
+        settings=settings,
+        hostname=hostname,
+        policy=Policy(
+            streams=to_streams(settings), senders=to_senders(settings), bases=to_bases(settings)
+        ),
+        sorting=_sorting(settings, hostname),
+        clients=ClientTable(to_clients(settings).values()),
+        limits=Limits(
+            message_size=settings.limits.message_size,
+            recipients_per_message=settings.limits.recipients_per_message,
+            connections_per_client=settings.limits.connections_per_client,
+        ),
+        routes={name: _route(name, given, hostname) for name, given in upstreams.items()},
+        retry_for={name: in_time(given.retry_for) for name, given in upstreams.items()},
+        dkim={name: _keys(sender.dkim) for name, sender in settings.senders.items()},
+    )
+
+
+def ring_of(keys: StoreKeys) -> Ring:
+    """The link keys of the store as a ring that seals and opens tokens."""
+    return Ring(keys.link_keys, keys.link_current, keys.link_compromised)
+
+
+def tls_context(listener: SmtpSettings) -> ssl.SSLContext | None:
+    """The TLS context of a listener, `None` without TLS. Raises `WiringError`."""
+    if listener.tls == "none":
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(str(listener.certificate), str(listener.key))
+    except (OSError, ssl.SSLError) as error:
+        raise WiringError(
+            f"{listener.certificate}: the certificate cannot be used: {error}"
+        ) from error
+    return context
+
+
+def in_time(duration: Duration) -> timedelta:
+    """A duration that a timer waits for; months count as 30 days."""
+    return timedelta(seconds=duration.approximate_seconds)
+
+
+def _sorting(settings: Settings, hostname: str) -> Sorting:
+    detection = settings.bulk_detection
+    return Sorting(
+        hostname=hostname,
+        rules=tuple(
+            Rule(
+                stream=rule.stream,
+                client=rule.client,
+                header=rule.header,
+                from_=rule.from_,
+                subject=rule.subject,
+                recipients_at_least=rule.recipients_at_least,
+            )
+            for rule in settings.classify
+        ),
+        suspicion=Suspicion(
+            recipients=detection.recipients,
+            same_content=detection.same_content,
+            internal_domains=frozenset(detection.internal_domains),
+        ),
+        detect_bulk=detection.mode != "off",
+        hold_undeclared_bulk=detection.mode == "quarantine",
+        bulk_window=in_time(detection.within),
+    )
+
+
+def _route(name: str, given: UpstreamSettings, hostname: str) -> Route:
+    return Route(
+        name=name or "default",
+        host=given.host,
+        port=given.port,
+        ehlo=hostname,
+        tls=Tls(given.tls),
+        username=given.username,
+        password=given.password.get_secret_value(),
+        connections=given.connections,
+        rate=given.rate,
+    )
+
+
+def _keys(given: Sequence[DkimSettings]) -> tuple[DkimKey, ...]:
+    keys = []
+    for one in given:
+        try:
+            keys.append(DkimKey(one.domain, one.selector, load_key(Path(one.key).read_bytes())))
+        except (OSError, ValueError) as error:
+            raise WiringError(f"{one.key}: the DKIM key cannot be used: {error}") from error
+    return tuple(keys)

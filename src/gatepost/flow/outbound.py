@@ -1,0 +1,315 @@
+"""Conductor of the way out: spool → decide again → edit → transmit → spool.
+
+In: what `inbound` put and what is due in the store. Out: copies at upstream, outcomes in the
+store. A row is claimed and decided in one transaction; composing and signing run ahead of the
+wire in threads, some 16 copies at a time; the list of fresh withdrawals is asked before the
+first byte.
+
+*Fails:* never for one mail's sake: what cannot be composed is set aside (`held`) and counted.
+A store out of reach stops claiming until it is back; outcomes are kept until they are written.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import random
+from typing import Protocol
+
+from gatepost import maillog
+from gatepost.consent.standing import STRANGER
+from gatepost.flow.decide.policy import Facts, Policy
+from gatepost.flow.spool.hand import Hand, Work
+from gatepost.flow.spool.queue import Queue
+from gatepost.flow.spool.schedule import next_attempt
+from gatepost.flow.transmit.copy import Copy
+from gatepost.flow.transmit.pool import Pool
+from gatepost.mail.outcome import Outcome, Result
+from gatepost.mail.recipient_state import State
+from gatepost.mail.reply import Reply
+from gatepost.mail.verdict import Disposition, Reason, Verdict
+from gatepost.store.engine import StoreUnavailable
+from gatepost.store.ids import to_text
+from gatepost.store.spool.rows import Claimed, Marked, Review, Ruling, Submission
+
+IDLE_SECONDS = 2.0  # how long a row that fell due may wait unnoticed
+FEEDERS = 2  # composing and waiting for the wire overlap
+
+EXPIRED = Reply(554, "5.4.7", "delivery time expired")
+SET_ASIDE = Reply(451, "4.3.0", "set aside: the copy could not be composed")
+_STATE_FOR = {
+    Disposition.DROP: State.DROPPED,
+    Disposition.REJECT: State.DROPPED,  # too late for a refusal: "250" was said
+    Disposition.QUARANTINE: State.QUARANTINED,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tag:
+    """What a copy is to us: its rows, and when they were decided."""
+
+    rows: tuple[Claimed, ...]
+    decided_at: datetime
+
+
+class Composed(Protocol):
+    """A submission made ready. `cheap` says that composing is not worth a thread."""
+
+    @property
+    def cheap(self) -> bool: ...  # noqa: D102
+
+    def copies(self, rows: Sequence[Claimed], decided_at: datetime) -> list[Copy]:
+        """One copy per row for bulk mail, one for all rows otherwise; each with its `Tag`."""
+
+
+class Outbound:
+    """Everything between a claim and its outcome.
+
+    `compose` plans the edits of a submission (in a thread); `load` fetches a content that is
+    not in hand; `retry_for` says how long an upstream is tried.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        policy: Callable[[], Policy],
+        compose: Callable[[Submission, bytes], Composed],
+        load: Callable[[int], Awaitable[bytes]],
+        retry_for: Callable[[str], timedelta],
+        clock: Callable[[], datetime],
+        quarantine_until: Callable[[datetime], datetime],
+    ) -> None:
+        self._queue = queue
+        self._policy = policy
+        self._compose = compose
+        self._load = load
+        self._retry_for = retry_for
+        self._clock = clock
+        self._quarantine_until = quarantine_until
+        self._hand: Hand[Composed] = Hand()
+        self._pools: Mapping[str, Pool] = {}
+        self._threads = ThreadPoolExecutor(FEEDERS, thread_name_prefix="compose")
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tally: Counter[str] = Counter()
+        self._planning: dict[int, asyncio.Future[Composed]] = {}
+
+    async def start(self, pools: Mapping[str, Pool]) -> None:
+        """Begins to claim and send; `pools` has one per upstream, "" for the default."""
+        self._pools = pools
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._claim_forever())]
+        self._tasks += [
+            loop.create_task(self._feed(upstream)) for upstream in pools for _ in range(FEEDERS)
+        ]
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Finishes what is on the wire, gives everything else back to the spool."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        for pool in self._pools.values():
+            await pool.drain(grace_seconds)
+            await pool.stop()
+        self._give_back(self._hand.empty())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._queue.settle(), grace_seconds)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def wake(self) -> None:
+        """Something may be due in the store."""
+        self._wake.set()
+
+    def forget_plans(self) -> None:
+        """Copies made from now on follow the configuration in force."""
+        self._hand.forget_plans()
+
+    def room(self, upstream: str) -> int:
+        """How many rows may be claimed directly while they are put, without a second look."""
+        pool = self._pools.get(upstream)
+        return self._hand.room if pool is not None and pool.healthy else 0
+
+    def offer(self, rows: Sequence[Claimed], content: bytes, decided_at: datetime) -> None:
+        """Takes over rows that were claimed when they were put, with the content at hand."""
+        self._hand.take(rows, decided_at, content)
+
+    def may_start(self, copy: Copy) -> bool:
+        """Asked by the pool right before a copy's first byte (promise 3)."""
+        tag = copy.tag
+        assert isinstance(tag, Tag)  # noqa: S101  every copy is made by `Composed`
+        if not self._queue.may_begin(tag.rows):
+            return False
+        return not any(
+            self._queue.fresh.stops(
+                row.subject,
+                row.submission.sender,
+                row.submission.stream,
+                row.submission.campaign,
+                tag.decided_at,
+            )
+            for row in tag.rows
+        )
+
+    def done(self, copy: Copy, outcomes: Sequence[Outcome]) -> None:
+        """Told by the pool what came of a copy, one outcome per recipient."""
+        tag = copy.tag
+        assert isinstance(tag, Tag)  # noqa: S101
+        marks = [
+            self._marked(row, outcome) for row, outcome in zip(tag.rows, outcomes, strict=True)
+        ]
+        self._hand.release(len(marks))
+        self._queue.mark(marks)
+        self._note(tag.rows, marks)
+        if self._hand.is_low or any(mark.state is State.READY for mark in marks):
+            self._wake.set()
+
+    def report(self) -> None:
+        """Logs what was done since the last report."""
+        if self._tally:
+            maillog.results(self._tally)
+            self._tally = Counter()
+
+    def _note(self, rows: Sequence[Claimed], marks: Sequence[Marked]) -> None:
+        for row, mark in zip(rows, marks, strict=True):
+            self._tally[mark.state] += 1
+            if mark.state in {State.FAILED, State.DEFERRED}:
+                maillog.attempt_failed(
+                    to_text(row.submission.id), row.recipient.address.key, mark.state,
+                    row.attempts, mark.reply,
+                )  # fmt: skip
+        maillog.attempted(rows[0].submission.stream, marks[0].state, len(marks))
+
+    def _marked(self, row: Claimed, outcome: Outcome) -> Marked:
+        reply = str(outcome.reply)
+        match outcome.result:
+            case Result.DELIVERED:
+                return Marked(row.id, State.DELIVERED, reply)
+            case Result.UNSENT:
+                return Marked(row.id, State.READY, reply, counted=False)
+            case Result.FAILED:
+                return Marked(row.id, State.FAILED, reply, report=True)
+            case Result.DEFERRED:
+                following = next_attempt(
+                    row.attempts, row.submission.received, self._clock(),
+                    self._retry_for(row.upstream), random(),  # noqa: S311  only spreads load
+                )  # fmt: skip
+                if following is None:
+                    return Marked(row.id, State.FAILED, f"{EXPIRED}; {reply}", report=True)
+                return Marked(row.id, State.DEFERRED, reply, next_attempt=following)
+
+    async def _claim_forever(self) -> None:
+        while True:
+            rows: Sequence[Claimed] = ()
+            upstreams = [name for name, pool in self._pools.items() if pool.healthy]
+            self._wake.clear()
+            if upstreams and self._hand.is_low:
+                try:
+                    rows = await self._queue.claim(
+                        upstreams, self._hand.room, self._review, self._policy().needs_standing
+                    )
+                except StoreUnavailable as error:
+                    maillog.store_unavailable("claim", error)
+            if rows:
+                self._hand.take(rows, self._clock(), None)
+            else:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
+
+    def _review(self, review: Review) -> list[Ruling | None]:
+        """The decision at the claim, in the claim's transaction."""
+        policy = self._policy()
+        stream = policy.streams.get(review.submission.stream)
+        if stream is None:
+            unknown = bool(review.submission.stream)  # our own notices have none
+            return [Ruling(row.verdict, State.HELD) if unknown else None for row in review.rows]
+        rulings: list[Ruling | None] = []
+        for row in review.rows:
+            verdict = policy.judge(
+                stream,
+                row.recipient.address,
+                review.persons.get(row.recipient.address.key, STRANGER),
+                review.now,
+                Facts(override=row.verdict.note if row.verdict.reason is Reason.OVERRIDE else ""),
+                campaign_stopped=review.campaign_stopped,
+                sender_frozen=review.sender_frozen,
+            )
+            rulings.append(None if verdict.delivers else self._ruling(verdict, review.now))
+        return rulings
+
+    def _ruling(self, verdict: Verdict, now: datetime) -> Ruling:
+        if verdict.reason is Reason.CAMPAIGN_STOPPED:
+            return Ruling(verdict, State.STOPPED)
+        state = _STATE_FOR[verdict.disposition]
+        expires = self._quarantine_until(now) if state is State.QUARANTINED else None
+        return Ruling(verdict, state, expires)
+
+    async def _feed(self, upstream: str) -> None:
+        pool = self._pools[upstream]
+        while True:
+            work = await self._hand.next(upstream)
+            try:
+                copies = await self._copies(work)
+            except asyncio.CancelledError:
+                self._give_back([work])
+                raise
+            except StoreUnavailable as error:
+                maillog.store_unavailable("load", error)
+                self._give_back([work])
+                continue
+            except Exception as error:  # noqa: BLE001  what nobody foresaw is set aside, never lost
+                maillog.set_aside(to_text(work.submission.id), error)
+                self._end(work.rows, State.HELD)
+                continue
+            for place, copy in enumerate(copies):
+                try:
+                    if not pool.room():
+                        await pool.wait_for_room()
+                except asyncio.CancelledError:
+                    for unsent in copies[place:]:
+                        self._end(unsent.tag.rows, State.READY)  # type: ignore[attr-defined]
+                    raise
+                pool.put(copy)
+
+    async def _copies(self, work: Work) -> list[Copy]:
+        composed = await self._composed(work)
+        if composed.cheap and len(work.rows) <= 2:
+            return composed.copies(work.rows, work.decided_at)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, composed.copies, work.rows, work.decided_at
+        )
+
+    async def _composed(self, work: Work) -> Composed:
+        composed = self._hand.plan_of(work.submission.id)
+        if composed is not None:
+            return composed
+        planning = self._planning.get(work.submission.id)
+        if planning is None:  # the feeders share one planning of a submission
+            planning = asyncio.ensure_future(self._plan(work.submission))
+            self._planning[work.submission.id] = planning
+            planning.add_done_callback(lambda _: self._planning.pop(work.submission.id))
+        return await asyncio.shield(planning)
+
+    async def _plan(self, submission: Submission) -> Composed:
+        content = self._hand.content_of(submission.id)
+        if content is None:
+            content = await self._load(submission.id)
+        composed = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._compose, submission, content
+        )
+        self._hand.keep_plan(submission.id, composed, len(content))
+        return composed
+
+    def _give_back(self, works: Sequence[Work]) -> None:
+        for work in works:
+            self._end(work.rows, State.READY)
+
+    def _end(self, rows: Sequence[Claimed], state: State) -> None:
+        reply = str(SET_ASIDE) if state is State.HELD else ""
+        self._hand.release(len(rows))
+        self._queue.mark([Marked(row.id, state, reply, counted=False) for row in rows])

@@ -1,0 +1,149 @@
+"""What is in hand: rows that are claimed and wait to be composed, and the plans for them.
+
+In: claimed rows. Out: work for one upstream, cut so that it can be composed in one go; mail
+that is not bulk goes first, because somebody waits for it. Plans and contents are kept while
+they are likely to be used again, within a bound of bytes.
+
+*Known limits:* belongs to one event loop.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from gatepost.mail.stream import Kind
+from gatepost.store.spool.rows import Claimed, Submission
+
+P = TypeVar("P")
+
+IN_HAND = 4000  # recipients claimed and not finished
+BULK_AT_A_TIME = 16
+TOGETHER = 100  # recipients in one transaction (RFC 5321 §4.5.3.1.8)
+KEPT_BYTES = 64_000_000
+KEPT_PLANS = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """Rows of one submission for one upstream, decided together."""
+
+    submission: Submission
+    rows: Sequence[Claimed]
+    decided_at: datetime
+
+
+class Hand(Generic[P]):
+    """Claimed rows, in the order in which they will be sent."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, tuple[deque[Work], deque[Work]]] = {}
+        self._news: dict[str, asyncio.Event] = {}
+        self._count = 0
+        self._contents: OrderedDict[int, bytes] = OrderedDict()
+        self._plans: OrderedDict[int, tuple[P, int]] = OrderedDict()
+        self._kept_bytes = 0
+
+    @property
+    def room(self) -> int:
+        """How many more rows may be claimed."""
+        return max(0, IN_HAND - self._count)
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it is time to claim more."""
+        return self._count <= IN_HAND // 2
+
+    def take(self, rows: Sequence[Claimed], decided_at: datetime, content: bytes | None) -> None:
+        """Adds rows that were just claimed; `content` if all are of one submission at hand."""
+        groups: dict[tuple[int, str], list[Claimed]] = {}
+        for row in rows:
+            groups.setdefault((row.submission.id, row.upstream), []).append(row)
+        for (submission, upstream), members in groups.items():
+            if content is not None:
+                self._keep_content(submission, content)
+            bulk = members[0].submission.kind is Kind.BULK
+            size = BULK_AT_A_TIME if bulk else TOGETHER
+            urgent, patient = self._lane(upstream)
+            lane = patient if bulk else urgent
+            for start in range(0, len(members), size):
+                portion = members[start : start + size]
+                lane.append(Work(portion[0].submission, portion, decided_at))
+            self._news[upstream].set()
+        self._count += len(rows)
+
+    async def next(self, upstream: str) -> Work:
+        """The next work for `upstream`; waits until there is some."""
+        urgent, patient = self._lane(upstream)
+        while True:
+            if urgent:
+                return urgent.popleft()
+            if patient:
+                return patient.popleft()
+            self._news[upstream].clear()
+            await self._news[upstream].wait()
+
+    def release(self, count: int) -> None:
+        """So many rows have ended or were given back."""
+        self._count -= count
+
+    def empty(self) -> list[Work]:
+        """Everything that still waits, taken out."""
+        works: list[Work] = []
+        for lanes in self._waiting.values():
+            for lane in lanes:
+                works.extend(lane)
+                lane.clear()
+        return works
+
+    def content_of(self, submission: int) -> bytes | None:
+        """The content, if it is at hand; it is handed over, not kept beside its plan."""
+        content = self._contents.pop(submission, None)
+        if content is not None:
+            self._kept_bytes -= len(content)
+        return content
+
+    def plan_of(self, submission: int) -> P | None:
+        """The plan, if it is at hand."""
+        kept = self._plans.get(submission)
+        if kept is None:
+            return None
+        self._plans.move_to_end(submission)
+        return kept[0]
+
+    def keep_plan(self, submission: int, plan: P, size: int) -> None:
+        """Keeps a plan of `size` bytes for further rows."""
+        if submission in self._plans:
+            return
+        self._plans[submission] = plan, size
+        self._kept_bytes += size
+        self._trim()
+
+    def forget_plans(self) -> None:
+        """After a change of configuration: copies from now on follow the new one."""
+        self._kept_bytes -= sum(size for _, size in self._plans.values())
+        self._plans.clear()
+
+    def _keep_content(self, submission: int, content: bytes) -> None:
+        if submission not in self._contents and submission not in self._plans:
+            self._contents[submission] = content
+            self._kept_bytes += len(content)
+            self._trim()
+
+    def _trim(self) -> None:
+        while len(self._plans) > 1 and (
+            self._kept_bytes > KEPT_BYTES or len(self._plans) > KEPT_PLANS
+        ):
+            _, (_, size) = self._plans.popitem(last=False)
+            self._kept_bytes -= size
+        while len(self._contents) > 1 and self._kept_bytes > KEPT_BYTES:
+            _, content = self._contents.popitem(last=False)
+            self._kept_bytes -= len(content)
+
+    def _lane(self, upstream: str) -> tuple[deque[Work], deque[Work]]:
+        if upstream not in self._waiting:
+            self._waiting[upstream] = deque(), deque()
+            self._news[upstream] = asyncio.Event()
+        return self._waiting[upstream]
