@@ -1,8 +1,10 @@
 """A raw SMTP client for tests: says exactly the octets it is told, reads replies one by one."""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -85,6 +87,9 @@ class Talk:
         self._writer.write_eof()
 
     def abort(self) -> None:
+        """Vanish: the server sees a reset, not an end."""
+        sock = self._writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     async def close(self) -> None:
@@ -119,6 +124,13 @@ async def connected(
         yield talk
     finally:
         await talk.close()
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait for what the other side does in its own time."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not holds():
+            await asyncio.sleep(0.01)
 
 
 def _octets(line: str | bytes) -> bytes:

@@ -49,7 +49,7 @@ def hash_password(password: str) -> str:
     ln, r, p = _COST
     salt = secrets.token_bytes(16)
     digest = _scrypt(password.encode(), _Hash(ln, r, p, salt, bytes(32)))
-    return f"$scrypt$ln={ln},r={r},p={p}${_to_base64(salt)}${_to_base64(digest)}"
+    return _format(salt, digest)
 
 
 def verify(password: bytes, stored: str) -> bool:
@@ -75,7 +75,8 @@ class Passwords:
         self._until: dict[bytes, float] = {}
         self._waiting = 0
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
-        self._nobody = hash_password(secrets.token_hex(16))
+        # Costs what any hash costs, and nothing is known to be its password.
+        self._nobody = _format(secrets.token_bytes(16), secrets.token_bytes(32))
 
     async def check(self, username: bytes, password: bytes, stored: str) -> bool:
         """Whether the password is right; `stored` is "" for an unknown name (always no).
@@ -131,6 +132,11 @@ def _scrypt(password: bytes, how: _Hash) -> bytes:
         maxmem=128 * how.r * (n + how.p + 2) + (1 << 20),
         dklen=len(how.digest),
     )
+
+
+def _format(salt: bytes, digest: bytes) -> str:
+    ln, r, p = _COST
+    return f"$scrypt$ln={ln},r={r},p={p}${_to_base64(salt)}${_to_base64(digest)}"
 
 
 def _parse(stored: str) -> _Hash:

@@ -135,6 +135,9 @@ class Session(Secured):
             return replies.NEED_HELLO
         if self._transaction:
             return replies.NESTED_MAIL
+        if self.door.stopping:
+            self.say_goodbye(replies.SHUTTING_DOWN)
+            return None
         client = _RETURNS if self.door.role is Role.RETURNS else self.client
         if client is None:
             return replies.AUTH_REQUIRED if self.could_authenticate else replies.RELAYING_DENIED

@@ -246,12 +246,9 @@ class Wire(SMTP):
             self.transport.resume_reading()
 
     def _take_line(self, data: bytes, position: int) -> int:
-        limit = MAX_LINE
-        if self._answer is not None or data[position : position + 4].upper() == b"AUTH":
-            limit = MAX_AUTH_LINE
         newline = data.find(b"\n", position)
         if newline < 0:
-            if len(data) - position > limit + 1:
+            if len(data) - position > self._limit(data, position) + 1:
                 self._complain(replies.LINE_TOO_LONG)
                 self._skipping = True
                 return len(data) - 1 if data.endswith(b"\r") else len(data)
@@ -260,7 +257,7 @@ class Wire(SMTP):
         line = data[position : newline - 1 if ended else newline]
         self._skipping = not ended
         self._active_at = self.loop.time()
-        if len(line) > limit:
+        if len(line) > MAX_LINE and len(line) > self._limit(data, position):
             self._complain(replies.LINE_TOO_LONG)
         elif not ended or b"\r" in line:
             self._complain(replies.BARE_NEWLINE)
@@ -273,6 +270,10 @@ class Wire(SMTP):
             self.more_follows = newline + 1 < len(data)
             self._guard(self.on_line, line)
         return newline + 1
+
+    def _limit(self, data: bytes, position: int) -> int:
+        auth = self._answer is not None or data[position : position + 4].upper() == b"AUTH"
+        return MAX_AUTH_LINE if auth else MAX_LINE
 
     def _complain(self, reply: bytes) -> None:
         """Refuse a line; in the middle of AUTH the task hears of it and ends."""

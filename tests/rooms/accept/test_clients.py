@@ -1,0 +1,108 @@
+"""Clients by network and by name; what each uses."""
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from gatepost.flow.accept.clients import ClientTable, peer_address
+from gatepost.flow.accept.passwords import hash_password
+from gatepost.flow.accept.usage import Usage
+from gatepost.mail.client import Client
+
+HASH = hash_password("x")
+
+
+def client(name, *networks, username="", **more):
+    return Client(
+        name=name,
+        networks=tuple(ip_network(network) for network in networks),
+        username=username,
+        password_hash=HASH if username else "",
+        **more,
+    )
+
+
+def test_the_most_specific_network_wins():
+    table = ClientTable([
+        client("wide", "10.0.0.0/8", "2001:db8::/32"),
+        client("narrow", "10.1.0.0/16"),
+        client("host", "10.1.2.3/32", "2001:db8::1/128"),
+        client("all", "0.0.0.0/0"),
+    ])  # fmt: skip
+
+    def who(peer):
+        found = table.by_network(ip_address(peer))
+        return found.name if found else None
+
+    assert who("10.1.2.3") == "host"
+    assert who("10.1.2.4") == "narrow"
+    assert who("10.2.0.1") == "wide"
+    assert who("192.0.2.1") == "all"
+    assert who("2001:db8::1") == "host"
+    assert who("2001:db8::2") == "wide"
+    assert who("2001:db9::2") is None
+
+
+def test_equal_networks_cannot_be_told_apart():
+    with pytest.raises(ValueError, match=r'"one" and "two".*10.0.0.0/8'):
+        ClientTable([client("one", "10.0.0.0/8"), client("two", "10.0.0.0/8", "10.1.0.0/16")])
+
+
+def test_equal_networks_may_be_told_apart_by_name():
+    table = ClientTable([
+        client("one", "10.0.0.0/8"),
+        client("two", "10.0.0.0/8", username="two"),
+        client("three", "10.0.0.0/8", username="three"),
+    ])  # fmt: skip
+    assert table.by_network(ip_address("10.0.0.1")).name == "one"
+
+
+def test_equal_user_names_cannot_be_told_apart():
+    with pytest.raises(ValueError, match=r'"one" and "two".*"app"'):
+        ClientTable([client("one", username="app"), client("two", username="app")])
+
+
+def test_a_hash_that_is_none_is_named():
+    with pytest.raises(ValueError, match=r'client "one": .*hash-password'):
+        ClientTable([Client(name="one", username="app", password_hash="secret")])
+
+
+def test_with_both_both_must_match():
+    table = ClientTable([client("both", "10.0.0.0/8", username="app")])
+    assert table.by_network(ip_address("10.0.0.1")) is None
+    assert table.by_username("app", ip_address("192.0.2.1")) is None
+    assert table.by_username("app", ip_address("10.0.0.1")).name == "both"
+    assert table.by_username("App", ip_address("10.0.0.1")) is None
+
+
+def test_mapped_addresses_are_ipv4():
+    assert peer_address("::ffff:192.0.2.1") == ip_address("192.0.2.1")
+    assert peer_address("fe80::1%eth0") == ip_address("fe80::1")
+
+
+def test_connections_are_counted():
+    usage = Usage()
+    assert usage.enter("a", 2)
+    assert usage.enter("a", 2)
+    assert not usage.enter("a", 2)
+    assert usage.enter("b", 2)
+    usage.leave("a")
+    assert usage.enter("a", 2)
+
+
+def test_a_rate_is_a_bucket_that_fills():
+    usage, sender = Usage(), client("a", rate=(3, 60.0))
+    assert [usage.spend(sender, 0.0) for _ in range(4)] == [True, True, True, False]
+    assert not usage.spend(sender, 19.0)
+    assert usage.spend(sender, 21.0)
+    usage.give_back(sender, 21.0)
+    assert usage.spend(sender, 21.0)
+    assert [usage.spend(sender, 1000.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_changed_rate_counts_at_once():
+    usage = Usage()
+    assert usage.spend(client("a", rate=(1, 60.0)), 0.0)
+    assert not usage.spend(client("a", rate=(1, 60.0)), 0.0)
+    assert usage.spend(client("a", rate=(2, 60.0)), 0.0)
+    assert usage.spend(client("a"), 0.0)
