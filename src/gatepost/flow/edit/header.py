@@ -99,7 +99,7 @@ def fold_spans(message: Message, part: Part, edited: Sequence[int]) -> tuple[lis
         if bisect_left(edited, field.start) != bisect_left(edited, field.end):
             continue
         for start, end in long_lines(message.raw, field.start, field.end):
-            least = field.value_start - start if start == field.start else 1
+            least = field.value_start - start + 1 if start == field.start else 1
             for at, insert in _folds(message.raw[start:end], least):
                 spans.append(Span(start + at, b"", (insert,)))
                 if insert == _INTO_WORD:

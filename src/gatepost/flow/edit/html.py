@@ -50,12 +50,12 @@ def visible_text(document: str) -> str:
 
 
 def _skip(data: bytes, opening: re.Match[bytes]) -> int:
-    """The octet after the element or comment that `opening` opens, -1 if it never closes."""
+    """Where the element or comment that `opening` opens is over, -1 if it never is."""
     if not opening.group(1):
         closed = data.find(b"-->", opening.start() + 2)
         return closed + 3 if closed >= 0 else -1
     match = _CLOSING[opening.group(1).lower()].search(data, opening.end())
-    return match.start() + 2 if match else -1
+    return match.start() if match else -1
 
 
 def _strip_invisible(document: str) -> str:

@@ -225,7 +225,7 @@ def encode_quoted_printable(segments: Sequence[Segment], sizes: Sizes) -> list[P
                 column = 0
             text, column = _wrap(_escape(line), column)
             pieces.append(text)
-    return pieces
+    return [piece for piece in pieces if piece]
 
 
 def _escape(line: bytes) -> bytes:

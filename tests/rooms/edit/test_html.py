@@ -1,0 +1,83 @@
+"""Where the footer goes in HTML: before the end of the real body, never where it is unseen."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepost.flow.edit.html import footer_place, visible_text
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "<html><body>x|</body></html>",
+        "<HTML><BODY>x|</BODY></HTML>",
+        "<html><body>x|</body ></html\n>",
+        "<p>x</p>|",
+        "|",
+        "<html><body>x|</html>",
+        "<body><!-- </body> -->x|</body>",
+        "<body>x|</body><!-- </body> -->",
+        "<body>x<!--[if mso]></body><![endif]-->y|</body>",
+        "<body><!--[if !mso]><!-->x|</body><!--<![endif]-->",
+        "<body><script>'</body>'</script>x|</body>",
+        "<body><STYLE>a{content:'</body>'}</Style >x|</body>",
+        "<body><textarea></body></textarea>x|</body>",
+        "<title></body></title>x|",
+        "<body>new<blockquote><body>old</body></blockquote>|</body>",
+        "<body>x|</body></html><p>appended</p>",
+        "<body>x|<!-- never closed </body>",
+        "x|<script>never closed </body>",
+        "<body>x|</body><!-- never closed",
+        "<body><!-->x|</body>",
+        "<styled></body|></styled>".replace("</body|>", "|</body>"),
+        '<?xml version="1.0"?><html xmlns="x"><body>x|</body></html>',
+    ],
+)
+def test_footer_place(marked):
+    data = marked.replace("|", "").encode()
+    assert footer_place(data) == marked.index("|")
+
+
+def test_a_megabyte_on_one_line_and_hostile_openings():
+    filler = b"<p>x</p>" * 130_000
+    assert footer_place(b"<body>" + filler + b"</body>") == 6 + len(filler)
+    assert footer_place(b"<!--" * 250_000) == 0
+    assert footer_place(b"<script>" * 120_000 + b"</script>") == len(
+        b"<script>" * 120_000 + b"</script>"
+    )
+    assert footer_place(b"</body " * 150_000) == 1_050_000
+
+
+@given(
+    st.lists(
+        st.sampled_from(["<!--", "-->", "<script>", "</script>", "</body>", "</html>", "x", "<"])
+    ).map("".join)
+)
+def test_the_place_is_never_inside_a_comment_or_script(document):
+    place = footer_place(document.encode())
+    before = document[:place]
+    while before:
+        opened = min(
+            (at for at in (before.find("<!--"), before.find("<script>")) if at >= 0), default=-1
+        )
+        if opened < 0:
+            break
+        closing = "-->" if before.startswith("<!--", opened) else "</script>"
+        closed = before.find(closing, opened + 2)
+        assert closed >= 0
+        before = before[closed + len(closing) :]
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ("<p>Acme&nbsp;AB</p>", "Acme AB"),
+        ("a<!-- b -->c", "a c"),
+        ("a<style>b</style>c", "a c"),
+        ("&aring;", "å"),
+        ("a < b", "a < b"),
+    ],
+)
+def test_visible_text(document, words):
+    assert " ".join(visible_text(document).split()) == words
