@@ -150,7 +150,7 @@ async def served(
         streams=lambda: streams,
         senders=lambda: SENDERS,
         texts=Texts(),
-        on_withdrawn=here.tell,
+        on_withdrawn=lambda *who: here.tell(*who),
         ready=ready,
         trusted_proxies=lambda: networks,
     )

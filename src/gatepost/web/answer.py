@@ -52,10 +52,13 @@ class Answer:
         return self.text.encode() if isinstance(self.text, str) else self.text
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """All headers of the answer."""
-        return [
+        """All headers of the answer; with 204 there is no content to describe (RFC 9110 §8.6)."""
+        content = (
             (b"content-type", self.content_type),
             (b"content-length", str(len(self.body)).encode("ascii")),
+        )
+        return [
+            *(content if self.status != 204 else ()),
             *(_FOR_EVER if self.cached else _NOT_STORED),
             *_ALWAYS,
             *self.extra,

@@ -80,6 +80,12 @@ def has_left(person: Person) -> bool:
     return all(max(grant.at, grant.effective_at) < withdrawn_at for grant in person.standing.grants)
 
 
+def has_left_everything(person: Person) -> bool:
+    """Whether unsubscribing from everything is the last thing that happened; in doubt, no."""
+    said = [one.since for one in person.suppressions if one.reason == "unsubscribed"]
+    return bool(said) and _nothing_since(person, max(said))
+
+
 def changes(
     streams: Sequence[Stream], persons: Mapping[str, Person], wish: Wish, now: datetime
 ) -> tuple[list[Stream], list[str]]:
@@ -88,7 +94,8 @@ def changes(
     Only what differs from what holds: doing it twice is doing it once.
     """
     if wish.nothing:
-        return [], [EVERYTHING]
+        done = persons and all(has_left_everything(person) for person in persons.values())
+        return [], [] if done else [EVERYTHING]
     joined, left = [], []
     for stream in streams:
         person = persons.get(stream.name, STRANGER)
@@ -105,6 +112,11 @@ def changes(
 def _counts(grant: Grant, stream: Stream) -> bool:
     confirmed = grant.confirmed_at is not None or not stream.double_opt_in
     return confirmed and not grant.pending and grant.basis not in _WORTHLESS
+
+
+def _nothing_since(person: Person, moment: datetime) -> bool:
+    grants = person.standing.grants
+    return all(max(grant.at, grant.effective_at) < moment for grant in grants)
 
 
 def _last_word_against(person: Person) -> datetime | None:

@@ -98,11 +98,15 @@ def _rooms(site: Site, links: Links, pages: Pages) -> FastAPI:
     async def robots() -> Response:
         return Answer(200, _NO_ROBOTS, TEXT).response()
 
+    async def no_icon() -> Response:
+        return Answer(204, "", TEXT).response()
+
     app.add_api_route("/u/{token:path}", unsubscribe, methods=[*LOOK])
     app.add_api_route("/p/{token:path}", show, methods=[*LOOK])
     app.add_api_route("/p/{token:path}", save, methods=["POST"])
     app.add_api_route(f"/{pages.style_path}", style, methods=[*LOOK])
     app.add_api_route("/robots.txt", robots, methods=[*LOOK])
+    app.add_api_route("/favicon.ico", no_icon, methods=[*LOOK])
     add_health(app, site, tell=False)
     _add_troubles(app, pages)
     return app

@@ -4,8 +4,8 @@ import asyncio
 
 import httpx
 
-from gatepost.consent.evidence import EventKind
-from gatepost.store import ids
+from gatepost.consent.evidence import EventKind, Fact
+from gatepost.store import ids, people
 from support.site import SUBMISSION, served
 
 PAIR = b"List-Unsubscribe=One-Click"
@@ -199,6 +199,18 @@ async def test_no_other_method_changes_anything(tmp_path):
                 assert method != "HEAD" or not answer.content
         assert await site.history(subject) == before
         assert site.withdrawn == []
+
+
+async def test_the_link_of_an_erased_person_works(tmp_path):
+    """The subject outlives the erasure, so that links go on working."""
+    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+        subject = await site.subscribe("anna@example.org", "newsletter")
+        erased = Fact(kind=EventKind.ERASED, at=site.store.now(), actor="staff")
+        await site.store.write(lambda tx: people.record_for_subject(tx, subject, [erased]))
+        link = f"/u/{site.token(subject)}"
+        assert (await client.get(link)).status_code == 200
+        assert (await client.post(link, content=PAIR)).status_code == 200
+        assert len(await site.facts(subject)) == 1
 
 
 async def test_two_recipients_have_two_links(tmp_path):

@@ -1,0 +1,109 @@
+"""The server: starts, stops, tells whether it is ready, leaves signals alone."""
+
+import asyncio
+import signal
+
+import httpx
+import pytest
+
+from gatepost.web.server import Server, bind
+from support.site import served
+
+
+async def hello(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def test_health_on_both_listeners(tmp_path):
+    async with served(tmp_path) as site, httpx.AsyncClient() as client:
+        admin = f"http://127.0.0.1:{site.admin_port}"
+        for base in (site.url, admin):
+            assert (await client.get(f"{base}/healthz")).text == "ok\n"
+            assert (await client.get(f"{base}/readyz")).status_code == 200
+        site.missing = "upstream smtp.example.org refuses connections"
+        for base in (site.url, admin):
+            answer = await client.get(f"{base}/readyz")
+            assert answer.status_code == 503
+            assert "retry-after" in answer.headers
+            assert ("smtp.example.org" in answer.text) is (base == admin)
+            assert (await client.get(f"{base}/healthz")).status_code == 200
+
+
+async def test_metrics_are_on_the_admin_listener_only(tmp_path):
+    async with served(tmp_path) as site, httpx.AsyncClient() as client:
+        await client.get(f"{site.url}/u/x")
+        answer = await client.get(f"http://127.0.0.1:{site.admin_port}/metrics")
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert 'gatepost_bad_links_total{page="unsubscribe"}' in answer.text
+        wanted = {"Accept": "application/openmetrics-text; version=1.0.0"}
+        answer = await client.get(f"http://127.0.0.1:{site.admin_port}/metrics", headers=wanted)
+        assert answer.headers["content-type"].startswith("application/openmetrics-text")
+        assert answer.text.endswith("# EOF\n")
+        assert (await client.get(f"{site.url}/metrics")).status_code == 404
+
+
+async def test_signals_stay_with_the_program():
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    server = Server(hello, bind("127.0.0.1", 0))
+    await server.start()
+    try:
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+    finally:
+        await server.stop()
+
+
+async def test_stopping_lets_an_answer_finish_and_drops_idle_connections():
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope, receive, send):
+        entered.set()
+        await go_on.wait()
+        await hello(scope, receive, send)
+
+    server = Server(slow, bind("127.0.0.1", 0))
+    await server.start()
+    _, idle = await asyncio.open_connection("127.0.0.1", server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+    await entered.wait()
+    stopping = asyncio.create_task(server.stop())
+    await asyncio.sleep(0)
+    go_on.set()
+    assert b"hello" in await reader.read()
+    await stopping
+    with pytest.raises(OSError):
+        await asyncio.open_connection("127.0.0.1", server.port)
+    idle.close()
+    writer.close()
+
+
+async def test_an_error_of_our_own_is_a_page_and_no_traceback(tmp_path, caplog):
+    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+        subject = await site.subscribe("anna@example.org", "newsletter")
+
+        def fail(*_):
+            raise RuntimeError("a secret: anna@example.org")
+
+        site.tell = fail
+        for path in (f"/u/{site.token(subject)}", f"/p/{site.token(subject, purpose='p')}"):
+            answer = await client.post(path, data={"action": "nothing"})
+            assert answer.status_code == 503
+            assert "retry-after" in answer.headers
+            assert "secret" not in answer.text
+        assert site.token(subject) not in caplog.text
+
+
+def test_a_taken_port_is_an_os_error():
+    with bind("127.0.0.1", 0) as first:
+        first.listen()
+        with pytest.raises(OSError):
+            bind("127.0.0.1", first.getsockname()[1])
+
+
+def test_processes_may_share_a_port():
+    with (
+        bind("127.0.0.1", 0, share=True) as first,
+        bind("127.0.0.1", first.getsockname()[1], share=True) as second,
+    ):
+        assert first.getsockname() == second.getsockname()
