@@ -13,6 +13,7 @@ NOOP, QUIT. A step is
 - `Hang()`: nothing is answered any more;
 - `Raw(b"...")`: these bytes, whatever they are (garbage, two replies, half a reply, none);
 - `Slow(seconds, step)`: the same later, everything behind it waiting too;
+- `Drip(reply, seconds)`: the reply octet by octet, with so many seconds between them;
 - a list of these: one for each occurrence in turn (counted over all connections), then the
   ordinary answer; `None` in it is the ordinary answer.
 
@@ -38,6 +39,7 @@ from typing import Self
 from support.upstream_conversation import Conversation
 from support.upstream_script import (
     EXTENSIONS,
+    Drip,
     Drop,
     Hang,
     Message,
@@ -49,6 +51,7 @@ from support.upstream_script import (
 
 __all__ = [
     "EXTENSIONS",
+    "Drip",
     "Drop",
     "Hang",
     "Message",
@@ -64,9 +67,17 @@ __all__ = [
 class Upstream:
     """The server; an async context manager. `messages`, `commands` and `violations` grow."""
 
-    def __init__(self, script: Script | None = None, *, port: int = 0, folder: Path | None = None):
+    def __init__(
+        self,
+        script: Script | None = None,
+        *,
+        port: int = 0,
+        folder: Path | None = None,
+        reads_while_hanging: bool = True,
+    ) -> None:
         self.script = script or Script()
         self.port = port
+        self.reads_while_hanging = reads_while_hanging
         self.messages: list[Message] = []
         self.commands: list[tuple[int, str]] = []  # (connection, command line)
         self.violations: list[str] = []
@@ -76,7 +87,7 @@ class Upstream:
         self.on_message: Callable[[Message], None] | None = None
         self._folder = folder
         self._counts: dict[int, int] = {}
-        self._protocols: set[Conversation] = set()
+        self._conversations: set[Conversation] = set()
         self._grown = asyncio.Event()
 
     @property
@@ -94,7 +105,7 @@ class Upstream:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for protocol in list(self._protocols):
+        for protocol in list(self._conversations):
             protocol.cut()
         await asyncio.sleep(0)
 
@@ -105,6 +116,10 @@ class Upstream:
                 self._grown.clear()
                 await self._grown.wait()
         return self.taken
+
+    def backlog(self) -> bytes:
+        """What has arrived on all connections and was not looked at yet."""
+        return b"".join(conversation.buffer for conversation in self._conversations)
 
     def next_step(self, steps: Mapping[str, Step | Sequence[Step]], key: str) -> Step:
         step = steps.get(key)

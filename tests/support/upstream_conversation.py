@@ -7,7 +7,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from support.upstream_script import Drop, Hang, Message, Raw, Slow, Step
+from support.upstream_script import Drip, Drop, Hang, Message, Raw, Slow, Step
 
 if TYPE_CHECKING:
     from support.upstream import Upstream
@@ -59,14 +59,14 @@ class Conversation(asyncio.Protocol):
         up.open_connections += 1
         up.most_connections = max(up.most_connections, up.open_connections)
         self.number = up.connections
-        up._protocols.add(self)
+        up._conversations.add(self)
         self.perform("CONNECT")
         self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stopped = True
         self.up.open_connections -= 1
-        self.up._protocols.discard(self)
+        self.up._conversations.discard(self)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -118,15 +118,32 @@ class Conversation(asyncio.Protocol):
             case Hang():
                 self.stopped = True
                 self.flush()
+                if not self.up.reads_while_hanging:
+                    self.transport.pause_reading()
                 return ""
             case Raw(data):
                 self.out.append(data)
-                return data.decode("latin-1").partition("\r\n")[0]
+                return data.decode("latin-1").partition("\r\n")[0] or ordinary
+            case Drip(reply, seconds):
+                self.stopped = True
+                self.flush()
+                self.drip(f"{reply}\r\n".encode(), seconds)
+                return reply
             case Slow(seconds, later):
                 self.stopped = True
                 self.flush()
                 asyncio.get_running_loop().call_later(seconds, self.resume, later, ordinary)
                 return later if isinstance(later, str) else ordinary
+
+    def drip(self, rest: bytes, seconds: float) -> None:
+        if self.transport.is_closing():
+            return
+        self.transport.write(rest[:1])
+        if rest[1:]:
+            asyncio.get_running_loop().call_later(seconds, self.drip, rest[1:], seconds)
+        else:
+            self.stopped = False
+            self.work()
 
     def resume(self, step: Step, ordinary: str) -> None:
         if not self.transport.is_closing():
@@ -220,6 +237,7 @@ class Conversation(asyncio.Protocol):
             self.secure = True
             self.stopped = False
             self.reset()
+            self.work()
 
     def do_auth(self, argument: str) -> None:
         mechanism, _, initial = argument.partition(" ")
@@ -266,15 +284,11 @@ class Conversation(asyncio.Protocol):
             self.rcpts.append((path, parameters))
 
     def do_data(self, argument: str) -> None:
+        ordinary = ""
         if not self.rcpts:
-            self.perform("DATA", "554 5.5.1 no valid recipients" if self.mail else "503 5.5.1 MAIL")
-        elif self.chunks:
-            self.say("503 5.5.1 BDAT was used")
-            return
-        else:
-            self.perform("DATA")
+            ordinary = "554 5.5.1 no valid recipients" if self.mail else "503 5.5.1 MAIL first"
         # where a script says 354 to nobody, content is expected all the same
-        self.in_data = bool(self.out) and self.out[-1].startswith(b"354")
+        self.in_data = self.perform("DATA", ordinary).startswith("354")
 
     def do_bdat(self, argument: str) -> None:
         size, _, last = argument.partition(" ")
@@ -365,7 +379,7 @@ def _reply_of(step: Step, ordinary: str) -> str:
             return ordinary
         case str():
             return step
-        case Drop(reply):
+        case Drop(reply) | Drip(reply):
             return reply
         case Hang():
             return ""

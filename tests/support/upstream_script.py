@@ -28,7 +28,13 @@ class Slow:
     step: "str | Drop | Hang | Raw | None" = None
 
 
-Step = str | Drop | Hang | Raw | Slow | None
+@dataclass(frozen=True)
+class Drip:
+    reply: str
+    seconds: float
+
+
+Step = str | Drip | Drop | Hang | Raw | Slow | None
 
 EXTENSIONS = (
     "PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN",

@@ -5,8 +5,8 @@ one outcome per recipient, whatever happens; called on the event loop, so it mus
 
 Connections are opened when copies wait and none is idle, up to the route's number, and
 closed when idle. The first is opened alone; the others follow once upstream has let us in.
-An upstream that lets no more connections in is asked again later, while those that stand
-carry the mail.
+An upstream that lets no more connections in is asked again later, for one more at a time,
+while those that stand carry the mail.
 
 The circuit opens when the only connection cannot be made, or when three in a row ended
 without carrying anything. Then every waiting copy comes back as unsent, `healthy` is false,
@@ -67,8 +67,9 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._healthy = True
         self._reason = CONNECTED  # why it is not healthy
-        self._proven = False
-        self._barren = 0
+        self._limit = 1  # connections wanted at present
+        self._crowded = False  # upstream has refused one while others stood
+        self._barren = 0  # connections in a row that ended without carrying anything
         self._pause = route.pause
         self._retry: asyncio.TimerHandle | None = None
         self._pumping: asyncio.Handle | None = None
@@ -180,7 +181,7 @@ class Pool:
         """Mail flows."""
         self._barren = 0
         self._pause = self.route.pause
-        self._proven = True
+        self._widen()
         self._pump_soon()
 
     def rests(self, session: Session) -> None:
@@ -191,13 +192,14 @@ class Pool:
     def ended(self, session: Session, reply: Reply | None) -> None:
         """A connection is gone."""
         self._sessions.discard(session)
+        self._crowded = self._crowded and bool(self._sessions)
         self._changed.set()
         if reply is not None and not session.used and not self._stopping:
             if any(other.used for other in self._sessions):
                 self._retry_later()  # those that stand carry on
                 return
             self._barren += 1
-            self._proven = False
+            self._limit = 1
             if self._barren >= BARREN_LIMIT:
                 self._trip(reply)
                 return
@@ -236,8 +238,7 @@ class Pool:
             session.feed(-(-len(self._queue) // (len(idle) - place)))
 
     def _open_more(self) -> None:
-        limit = self.route.connections if self._proven else 1
-        missing = limit - len(self._sessions) - self._connecting
+        missing = self._limit - len(self._sessions) - self._connecting
         for _ in range(min(len(self._queue), missing)):
             self._open()
 
@@ -268,24 +269,31 @@ class Pool:
         route = self.route
         self._sessions.add(Session(client, offer, route.timeouts, route.idle, self))
         if self._barren == 0:
-            self._proven = True
+            self._widen()
         if not self._healthy:
             self._healthy = True
             self._changed.set()
             self._tell(CONNECTED)
         self._pump()
 
+    def _widen(self) -> None:
+        """Wants more connections: all that are configured, or one more than stand."""
+        limit = self.route.connections
+        self._limit = min(limit, len(self._sessions) + 1) if self._crowded else limit
+
     def _refused(self, reply: Reply) -> None:
         if self._stopping:
             return
-        if self._sessions:
-            self._retry_later()  # those that stand carry on
+        if self._sessions:  # those that stand carry on
+            self._crowded = True
+            self._widen()
+            self._retry_later()
         else:
             self._trip(reply)
 
     def _trip(self, reply: Reply) -> None:
         self._reason = reply
-        self._proven = False
+        self._limit = 1
         if self._healthy:
             self._healthy = False
             self._tell(reply)

@@ -125,7 +125,7 @@ class Session(asyncio.Protocol):
                 if self._ended:
                     return
         except GarbledError:
-            self._end(trouble.GARBLED)
+            self._end(trouble.GARBLED, in_step=False)
             return
         if replies:
             self._since = self._loop.time()
@@ -319,18 +319,24 @@ class Session(asyncio.Protocol):
         if self._loop.time() < self._since + limit:
             self._watch()
         elif stage is not None:
-            self._end(trouble.timed_out(stage, limit))
+            self._end(trouble.timed_out(stage, limit), in_step=False)
         elif self._quitting:
             self._end(None)
         else:
             self.quit()
 
     def _end(
-        self, reply: Reply | None, *, own_will: bool = False, blame: bool | None = None
+        self,
+        reply: Reply | None,
+        *,
+        own_will: bool = False,
+        blame: bool | None = None,
+        in_step: bool = True,
     ) -> None:
         """Drops the connection and gives everything back.
 
         Upstream is to blame (`blame`) if something was in flight, unless it was our own will.
+        Replies that may have been out of step with our commands fail nobody.
         """
         if self._ended:
             return
@@ -347,7 +353,8 @@ class Session(asyncio.Protocol):
             first = place == 0 and not own_will and (one.begun or not self.used)
             begun = one.content_sent or first
             rest = trouble.interrupted(reply or trouble.LOST, begun=begun)
-            self._desk.finished(one.copy, one.outcomes(rest))
+            outcomes = one.outcomes(rest) if in_step else [rest] * len(one.wire.rcpts)
+            self._desk.finished(one.copy, outcomes)
         self._desk.ended(self, reply if blame else None)
 
 

@@ -153,4 +153,5 @@ def reply_for(stage: Stage, error: BaseException) -> Reply:
 
 
 def _is_tls(error: BaseException | None) -> bool:
-    return isinstance(error, OSError) and hasattr(error, "library")  # ssl.SSLError has it
+    """Whether the error is one of the `ssl` module, which pure rooms do not import."""
+    return any(kind.__module__ == "ssl" for kind in type(error).__mro__)
