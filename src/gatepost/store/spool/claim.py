@@ -15,7 +15,7 @@ claiming are passed over.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
@@ -39,7 +39,7 @@ from gatepost.store.spool.reading import (
 from gatepost.store.spool.rows import Claimed, ClaimJob, Review, Ruling, Submission
 from gatepost.store.tables import mail as tables
 from gatepost.store.tables.mail import spelled
-from gatepost.store.times import to_ms
+from gatepost.store.times import from_ms, to_ms
 
 BULK_SHARE = 4  # one place in so many is for bulk mail, if there is any
 
@@ -98,8 +98,9 @@ def _claim(tx: Tx, job: ClaimJob) -> list[Claimed]:
         return []
     heads = submissions(tx, (row[1] for row in due))
     by_submission: dict[int, list[Claimed]] = {}
+    now = from_ms(tx.now_ms)
     for found in due:
-        candidate = _candidate(tx, job, heads[found[1]], found)
+        candidate = _candidate(now, job, heads[found[1]], found)
         by_submission.setdefault(found[1], []).append(candidate)
     going: list[Claimed] = []
     rulings: list[tuple[Claimed, Ruling]] = []
@@ -141,7 +142,7 @@ def _fetch(tx: Tx, job: ClaimJob, statement: Select[Any], limit: int, **more: in
     ]
 
 
-def _candidate(tx: Tx, job: ClaimJob, submission: Submission, row: hot.Row) -> Claimed:
+def _candidate(now: datetime, job: ClaimJob, submission: Submission, row: hot.Row) -> Claimed:
     attempts = row[_ATTEMPTS] + 1
     return Claimed(
         id=row[0],
@@ -151,8 +152,8 @@ def _candidate(tx: Tx, job: ClaimJob, submission: Submission, row: hot.Row) -> C
         verdict=verdict_from(row),
         upstream=row[_UPSTREAM],
         attempts=attempts,
-        next_attempt=tx.now + job.retry_after(attempts),
-        lease_until=tx.now + job.lease,
+        next_attempt=now + job.retry_after(attempts),
+        lease_until=now + job.lease,
     )
 
 

@@ -1,0 +1,173 @@
+"""Reports of our own: the mail and the note that it was made are one transaction."""
+
+from datetime import timedelta
+
+import pytest
+
+from gatepost.mail.address import parse
+from gatepost.mail.envelope import Recipient
+from gatepost.mail.recipient_state import State
+from gatepost.mail.stream import Kind
+from gatepost.store import campaign_report, campaigns, content, ids
+from gatepost.store.spool import Heading, reports
+from gatepost.store.tables import mail as tables
+from gatepost.store.times import to_ms
+from support.submissions import (
+    DROP,
+    accept,
+    change,
+    claim,
+    mark,
+    outcome,
+    rows_of,
+    submission,
+)
+
+ANN, BO, CY = "ann@example.org", "bo@example.org", "cy@example.org"
+MINUTE = timedelta(minutes=1)
+
+
+def due(store, gathered_for=MINUTE):
+    return store.read_now(lambda tx: reports.failures_to_report(tx, gathered_for))
+
+
+def report_for(store, to="news@acme.example"):
+    return reports.own_mail(
+        id=ids.new_id(),
+        at=store.now(),
+        recipient=Recipient(parse(to), "NEVER"),
+        content=b"Subject: Undelivered\r\n\r\nSorry.\r\n",
+        upstream="smarthost",
+        heading=Heading(subject="Undelivered"),
+        hostname="relay.example.org",
+    )
+
+
+def fail(store, *rows, report=True):
+    mark(store, *(outcome(row, State.FAILED, "550 5.1.1 Nobody", report=report) for row in rows))
+
+
+def test_failures_are_gathered_until_the_submission_is_finished(store):
+    accept(store, submission(ANN, BO, notify="FAILURE"))
+    ann, bo = claim(store)
+    fail(store, ann)
+    assert due(store) == []
+    mark(store, outcome(bo, State.DELIVERED))
+    (one,) = due(store)
+    assert one.submission == ann.submission
+    (failure,) = one.failures
+    assert (failure.id, failure.recipient, failure.reply) == (
+        ann.id, ann.recipient, "550 5.1.1 Nobody",
+    )  # fmt: skip
+    assert failure.attempts == 1
+
+
+def test_they_do_not_wait_longer_than_that(store):
+    accept(store, submission(ANN, BO))
+    ann, _ = claim(store)
+    fail(store, ann)
+    change(store, tables.recipient, {"finished_ms": to_ms(store.now() - MINUTE)}, id=ann.id)
+    assert len(due(store)) == 1
+
+
+def test_failures_that_need_no_telling_are_never_due(store):
+    accept(store, submission(ANN))
+    fail(store, *claim(store), report=False)
+    assert due(store) == []
+
+
+def test_a_report_is_accepted_and_its_failures_are_told_in_one_transaction(store):
+    accept(store, submission(ANN, BO))
+    rows = claim(store)
+    fail(store, *rows)
+    numbers = [row.id for row in rows]
+    result = store.write_now(lambda tx: reports.put_report(tx, report_for(store), numbers))
+    assert result is not None
+    assert due(store) == []
+    (mail,) = claim(store)
+    assert mail.submission.id == result.submission
+    assert (mail.submission.client, mail.submission.stream) == ("gatepost", "")
+    assert (mail.submission.kind, mail.submission.mail_from) == (Kind.SERVICE, "")
+    assert mail.recipient.address.given == "news@acme.example"
+    whole = store.read_now(lambda tx: content.load(tx, result.submission))
+    assert whole.endswith(b"Sorry.\r\n")
+
+
+def test_a_report_is_sent_once(store):
+    accept(store, submission(ANN, BO))
+    rows = claim(store)
+    fail(store, *rows)
+    numbers = [row.id for row in rows]
+    first, second = (report_for(store) for _ in range(2))
+    assert store.write_now(lambda tx: reports.put_report(tx, first, numbers)) is not None
+    assert store.write_now(lambda tx: reports.put_report(tx, second, numbers[:1])) is None
+    assert len(claim(store)) == 1
+
+
+def test_a_report_that_was_not_accepted_leaves_the_failures_due(store):
+    accept(store, submission(ANN))
+    fail(store, *claim(store))
+    ((_, (failure,)),) = [(one.submission, one.failures) for one in due(store)]
+
+    def op(tx):
+        reports.put_report(tx, report_for(store), [failure.id])
+        raise RuntimeError("killed in between")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        store.write_now(op)
+    assert len(due(store)) == 1
+    assert claim(store) == []
+
+
+def test_failures_can_be_settled_without_a_report(store):
+    accept(store, submission(ANN, BO))
+    rows = claim(store)
+    fail(store, *rows)
+    numbers = [row.id for row in rows]
+    assert store.write_now(lambda tx: reports.mark_reported(tx, numbers[:1])) == numbers[:1]
+    assert store.write_now(lambda tx: reports.mark_reported(tx, numbers)) == numbers[1:]
+    assert due(store) == []
+
+
+def test_content_of_an_untold_failure_outlives_its_retention(store):
+    accept(store, submission(ANN))
+    (row,) = claim(store)
+    fail(store, row)
+    tomorrow = store.now() + timedelta(days=1)
+    assert store.write_now(lambda tx: content.purge(tx, tomorrow)) == 0
+    store.write_now(lambda tx: reports.mark_reported(tx, [row.id]))
+    assert store.write_now(lambda tx: content.purge(tx, tomorrow)) == 1
+
+
+def summaries(store):
+    return store.write_now(campaign_report.summaries_due)
+
+
+def silent_since(store, campaign, ago):
+    change(store, tables.campaign, {"last_submission_ms": to_ms(store.now() - ago)}, id=campaign)
+
+
+def test_a_summary_is_due_once_fifteen_minutes_after_the_last_submission(store):
+    (result,) = accept(store, submission(ANN, BO, verdicts={BO: DROP}))
+    assert summaries(store) == []
+    silent_since(store, result.campaign, timedelta(minutes=16))
+    (row,) = summaries(store)
+    assert (row.id, row.name, row.sender) == (result.campaign, "Spring", "acme")
+    assert row.reasons == {"consented": 1, "withdrawn": 1}
+    sent = [
+        store.write_now(lambda tx: reports.put_summary(tx, report_for(store), row.id))
+        for _ in range(2)
+    ]
+    assert sent[0] is not None
+    assert sent[1] is None
+    assert summaries(store) == []
+
+
+def test_where_everybody_was_mailed_no_summary_is_due(store):
+    (result,) = accept(store, submission(ANN))
+    silent_since(store, result.campaign, timedelta(minutes=16))
+    assert summaries(store) == []
+    assert rows_of(store, tables.campaign)[0]["summary_sent_ms"] is None
+    silent_since(store, result.campaign, campaigns.SILENCE + MINUTE)
+    assert summaries(store) == []
+    assert rows_of(store, tables.campaign)[0]["summary_sent_ms"] is not None, "settled"
