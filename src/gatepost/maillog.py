@@ -203,6 +203,12 @@ def withdrawn(subject: str, sender: str, stream: str, method: str) -> None:
     _log.info("withdrawn", subject=subject, sender=sender, stream=stream or "*", method=method)
 
 
+def request_failed(error: BaseException) -> None:
+    """A request for a page failed on our side; the visitor was answered 503."""
+    _internal_errors.labels("page").inc()
+    _log.error("page failed", exc_info=error)
+
+
 def returned(kind: str, outcome: str) -> None:
     """A bounce, complaint or unsubscribe mail came in, and what was made of it."""
     _log.info("returned", kind=kind, outcome=outcome)

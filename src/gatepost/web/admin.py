@@ -4,10 +4,13 @@ In: ASGI requests. Out: `/metrics` in the format that the scraper asks for, `/he
 `/readyz`. It is bound to loopback unless configured otherwise.
 """
 
+import os
+
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from gatepost.web.answer import Answer
 from gatepost.web.health import LOOK, add_health
@@ -22,8 +25,17 @@ def admin_app(site: Site) -> FastAPI:
 
     async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Answer(200, encode(REGISTRY), content_type.encode("ascii")).response()
+        return Answer(200, encode(_registry()), content_type.encode("ascii")).response()
 
     app.add_api_route("/metrics", metrics, methods=[*LOOK])
     add_health(app, site, tell=True)
     return app
+
+
+def _registry() -> CollectorRegistry:
+    """The numbers of this process or, in Prometheus' multi-process mode, of all workers."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry

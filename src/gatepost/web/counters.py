@@ -20,4 +20,3 @@ BAD_LINKS = Counter(
     "Requests with a token that does not open, by page.",
     ["page"],
 )
-UNAVAILABLE = Counter("gatepost_http_unavailable", "Requests answered 503, by cause.", ["cause"])

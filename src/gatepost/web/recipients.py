@@ -8,7 +8,6 @@ Safe methods change nothing (R8058-14): the only roads to a change are the two P
 *Fails:* a store out of reach, and our own errors, are 503 with Retry-After: never 200.
 """
 
-import logging
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from gatepost import maillog
 from gatepost.consent.tokens import Purpose
 from gatepost.store.people import UnknownSubject
 from gatepost.store.trouble import StoreUnavailable
@@ -31,7 +31,6 @@ from gatepost.web.site import Site
 from gatepost.web.visitor import Scope
 from gatepost.web.withdrawal import PREFIX, Withdrawal, person_behind, token_in
 
-_log = logging.getLogger("gatepost.web")
 _ALLOW = ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
 _NO_ROBOTS = "User-agent: *\nDisallow: /\n"
 
@@ -63,12 +62,11 @@ class Door:
                 await self._rooms(scope, receive, send_on)
         except UnknownSubject:
             await self._pages.foreign(scope).send(send)
-        except StoreUnavailable:
-            counters.UNAVAILABLE.labels("store").inc()
+        except StoreUnavailable as error:
+            maillog.store_unavailable("web", error)
             await self._pages.unavailable(scope).send(send)
-        except Exception:  # noqa: BLE001  whatever it is, a person waits for an answer
-            counters.UNAVAILABLE.labels("error").inc()
-            _log.exception("a request failed", extra={"page": scope["path"][:3]})
+        except Exception as error:  # noqa: BLE001  whatever it is, a person waits for an answer
+            maillog.request_failed(error)
             if not started:
                 await self._pages.unavailable(scope).send(send)
 
@@ -135,8 +133,8 @@ def _add_troubles(app: FastAPI, pages: Pages) -> None:
     async def foreign(request: Request, _: Exception) -> Response:
         return pages.foreign(request.scope).response()
 
-    async def store_away(request: Request, _: Exception) -> Response:
-        counters.UNAVAILABLE.labels("store").inc()
+    async def store_away(request: Request, error: Exception) -> Response:
+        maillog.store_unavailable("web", error)
         return pages.unavailable(request.scope).response()
 
     async def own_error(request: Request, _: Exception) -> Response:
