@@ -1,1 +1,64 @@
-""""""
+"""The command line: one module per noun, put together here.
+
+Out: `app`, which `python -m gatepost` runs. The words, options and exit statuses are in
+docs/commands.md; how a command ends is in `desk`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gatepost import __version__
+from gatepost.cli import config
+from gatepost.cli.desk import Desk, DeskGroup
+from gatepost.cli.init import init
+from gatepost.cli.serve import serve
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="gatepost",
+    cls=DeskGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        "Exit status: 0 done; 1 the answer is no; 2 bad usage or configuration; "
+        "3 the store or upstream is out of reach."
+    ),
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gatepost {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def gatepost(
+    ctx: typer.Context,
+    config_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="PATH",
+            envvar="GATEPOST_CONFIG",
+            help="The configuration; else ./config.toml, then /etc/gatepost/config.toml.",
+        ),
+    ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version, and end."
+        ),
+    ] = False,
+) -> None:
+    """A consent-enforcing SMTP relay: nobody is mailed without a reason on record."""
+    ctx.obj = Desk(config_path)
+
+
+app.command()(init)
+app.command()(serve)
+app.add_typer(config.app, name="config")
