@@ -15,7 +15,7 @@ from gatepost.flow.accept.server import Listener
 from gatepost.flow.accept.usage import Usage
 from gatepost.mail.client import Client
 from support.recording_handler import RecordingHandler
-from support.smtp_talk import connected
+from support.smtp_talk import connected, until
 
 MAIL = "MAIL FROM:<a@acme.example>"
 LOCAL = Client(name="local", networks=(ip_network("127.0.0.1/32"),))
@@ -90,6 +90,17 @@ async def test_stop_waits_no_longer_than_its_grace(listen, handler):
     assert handler.taken == []
 
 
+async def test_stop_does_not_wait_for_who_reads_nothing(listen):
+    listener = await listen()
+    async with connected(listener.port) as talk:
+        flood = asyncio.create_task(talk.send(b"HELP\r\n" * 2_000_000))
+        await asyncio.sleep(0.3)
+        await listener.stop(0.1)
+        await until(lambda: listener.connections == 0)
+        flood.cancel()
+        await asyncio.gather(flood, return_exceptions=True)
+
+
 async def test_a_socket_that_is_bound_already(listen):
     bound = socket.socket()
     bound.bind(("127.0.0.1", 0))
@@ -135,9 +146,16 @@ def test_on_uvloop(server_tls, client_tls):
         async with connected(listener.port) as talk:
             await listener.stop(5.0)
             assert b"421 4.3.2" in await talk.rest()
+        implicit = Listener(**settings, tls=Tls.IMPLICIT, context=server_tls)
+        await implicit.start()
+        async with connected(implicit.port, tls=client_tls) as talk:
+            assert (await talk.mail(b"z\r\n", "b@shop.example")).status == "250 2.0.0"
+            assert (await talk.say("QUIT")).code == 221
+            assert await talk.rest() == b""
+        await implicit.stop(5.0)
         return handler
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         handler = runner.run(converse())
-    assert handler.contents == [b"x\r\n" * 100_000, b"y\r\n" * 100_000]
-    assert handler.arrival.protocol == "ESMTPSA"
+    assert handler.contents == [b"x\r\n" * 100_000, b"y\r\n" * 100_000, b"z\r\n"]
+    assert [arrival.protocol for arrival, _, _ in handler.taken] == ["ESMTP", "ESMTPSA", "ESMTPS"]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gatepost.flow.accept import wire
 from gatepost.flow.accept.clients import ClientTable
 from gatepost.flow.accept.door import Limits
 from gatepost.flow.accept.server import Listener
@@ -193,7 +194,7 @@ async def test_idle_time_out(listen, said):
     async with connected(listener.port, greet=False) as talk:
         await talk.send(said)
         assert (await talk.rest()).endswith(b"421 4.4.2 Time-out, closing\r\n")
-    assert listener.connections == 0
+    await until(lambda: listener.connections == 0)
 
 
 async def test_dribbling_a_line_is_idling(listen):
@@ -208,6 +209,13 @@ async def test_dribbling_a_line_is_idling(listen):
         dribbling = asyncio.create_task(dribble())
         assert b"421 4.4.2" in await talk.rest()
         dribbling.cancel()
+
+
+async def test_who_is_told_to_go_and_stays_is_cut_off(listen, monkeypatch):
+    monkeypatch.setattr(wire, "_LINGER_SECONDS", 0.1)
+    listener = await listen(limits=Limits(idle_seconds=0.1))
+    async with connected(listener.port):
+        await until(lambda: listener.connections == 0)
 
 
 async def test_the_whole_of_data_has_a_time_out(listen, handler):

@@ -10,12 +10,14 @@ password hash is none.
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from gatepost.flow.accept import passwords
 from gatepost.mail.client import Client
 
 
+@lru_cache(maxsize=4096)
 def peer_address(host: str) -> IPv4Address | IPv6Address:
     """The address of a peer; an IPv4 address mapped into IPv6 is the IPv4 address."""
     address = ip_address(host.partition("%")[0])
@@ -29,10 +31,10 @@ class ClientTable:
 
     def __init__(self, clients: Iterable[Client] = ()) -> None:
         self._users: dict[str, Client] = {}
-        self._networks: dict[IPv4Network | IPv6Network, Client] = {}
+        self._networks: dict[tuple[int, int, int], Client] = {}
         for client in clients:
             self._add(client)
-        lengths = {(network.version, network.prefixlen) for network in self._networks}
+        lengths = {(version, length) for version, length, _ in self._networks}
         self._lengths = {
             version: sorted((n for v, n in lengths if v == version), reverse=True)
             for version in (4, 6)
@@ -45,9 +47,8 @@ class ClientTable:
 
     def by_network(self, peer: IPv4Address | IPv6Address) -> Client | None:
         """The client that `peer` is without authentication."""
-        network_type = IPv4Network if peer.version == 4 else IPv6Network
         for length in self._lengths[peer.version]:
-            found = self._networks.get(network_type((peer, length), strict=False))
+            found = self._networks.get(_prefix(peer, length))
             if found:
                 return found
         return None
@@ -73,9 +74,14 @@ class ClientTable:
                 raise ValueError(f'client "{client.name}": {error}') from None
             return
         for network in client.networks:
-            other = self._networks.setdefault(network, client)
+            prefix = _prefix(network.network_address, network.prefixlen)
+            other = self._networks.setdefault(prefix, client)
             if other is not client:
                 raise ValueError(
                     f'clients "{other.name}" and "{client.name}" have the same network '
                     f"{network}; give one of them a username or a narrower network"
                 )
+
+
+def _prefix(address: IPv4Address | IPv6Address, length: int) -> tuple[int, int, int]:
+    return address.version, length, int(address) >> (address.max_prefixlen - length)

@@ -23,7 +23,7 @@ class Guest(Protocol):
         """Close with 421 as soon as nothing is on the wire."""
 
     def cut(self) -> None:
-        """End the connection now."""
+        """End the connection now; the second time, without a word."""
 
 
 Task = asyncio.Task[None]

@@ -169,7 +169,8 @@ class Secured(Wire):
         if not isinstance(credentials, LoginPassword):
             return  # the client has been told
         username = credentials.login.decode("utf-8", "replace")
-        client = self.door.clients.by_username(username, self.peer)
+        table = self.door.clients
+        client = table.by_username(username, self.peer)
         if client and not self.door.allows(client):
             client = None
         try:
@@ -180,16 +181,16 @@ class Secured(Wire):
             self.send(replies.AUTH_UNAVAILABLE)
             return
         if client and right:
-            self._welcome(client)
+            self._welcome(client, table)
         else:
             self._turn_away(client)
 
-    def _welcome(self, client: Client) -> None:
+    def _welcome(self, client: Client, table: ClientTable) -> None:
         if not self._sit(f"client {client.name}"):
             maillog.connection_refused(self.door.name, str(self.peer), "too many connections")
             self.say_goodbye(replies.TOO_MANY_CONNECTIONS)
             return
-        self._client, self._table = client, self.door.clients
+        self._client, self._table = client, table
         self.session.authenticated = True
         self.send(replies.AUTHENTICATED)
 
@@ -213,7 +214,7 @@ class Secured(Wire):
             return replies.TLS_ACTIVE
         if self.more_follows:
             maillog.connection_refused(self.door.name, str(self.peer), "octets after STARTTLS")
-            self.say_goodbye(replies.INJECTION)
+            self.say_goodbye(replies.INJECTION, linger=True)
             return None
         self.transport.pause_reading()  # what comes now is for the handshake
         self.wait_for(self._shake_hands())

@@ -127,6 +127,8 @@ class Listener:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._door.wait_until_empty(_FAREWELL_SECONDS)
+        for session in tuple(self._door.sessions):
+            session.cut()  # it does not even read its 421
         if self._own_passwords:
             self._door.passwords.close()
         self._server = None

@@ -32,7 +32,7 @@ from gatepost.flow.accept.door import Door
 MAX_LINE = 4096  # octets; RFC 3461 §5.4 wants 1036, RFC 4954 500 more
 MAX_AUTH_LINE = 12288  # RFC 4954 §4
 _MAX_HELD = 1 << 16  # octets kept while something is waited for
-_LINGER_SECONDS = 10.0  # for a client that does not read our last reply
+_LINGER_SECONDS = 10.0  # for a client that does not read our last reply, or does not close
 
 _T = TypeVar("_T")
 
@@ -120,26 +120,35 @@ class Wire(SMTP):
         self._buffer = b""
         self._reading_paused = False
 
-    def say_goodbye(self, reply: bytes) -> None:
-        """Send `reply` and close; whatever else the client sent is not looked at."""
+    def say_goodbye(self, reply: bytes, *, linger: bool = False) -> None:
+        """Send `reply` and close; whatever else the client sends is not looked at.
+
+        With `linger` the client closes first: to close on octets not yet read would be a
+        reset, which can overtake the reply. For clients that are likely to be sending.
+        """
         if not self._closing:
             self.send(reply)
-            self.close()
+            self.close(linger=linger)
 
-    def close(self) -> None:
+    def close(self, *, linger: bool = False) -> None:
         """Close once everything said is out; give up on a client that does not read it."""
         if self._closing:
             return
         self._flush()
         self._closing = True
         self._buffer = b""
-        self.transport.close()
+        if linger and not self.lost and self.transport.can_write_eof():
+            self.transport.write_eof()
+            if self._reading_paused:
+                self.transport.resume_reading()
+        else:
+            self.transport.close()
         if not self.lost:
             self._set_timer(_LINGER_SECONDS)
 
     def cut(self) -> None:
         """End the connection now: 421, or nothing where the answer is not known (R5321-13)."""
-        if self._task and self._task_must_finish:
+        if self._closing or (self._task and self._task_must_finish):
             self._closing = True
             self.transport.abort()
         else:
@@ -342,4 +351,4 @@ class Wire(SMTP):
         if due - now > 0.001:
             self._set_timer(due - now)
         else:
-            self.say_goodbye(replies.IDLE)
+            self.say_goodbye(replies.IDLE, linger=True)
