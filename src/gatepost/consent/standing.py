@@ -63,7 +63,7 @@ class Standing:
         """
         bare = [grant for grant in self.grants if not grant.basis]
         if not bare:
-            return self.grants
+            return self.grants  # the usual case
         full = [grant for grant in self.grants if grant.basis]
         found = list(full)
         for act in bare:

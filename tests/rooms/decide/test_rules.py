@@ -184,6 +184,18 @@ def test_a_basis_made_stricter_expires_sooner():  # HS-26
     assert reason(someone, bulk(**IMPLIED), bases=bases) == "expired"
 
 
+def test_explicit_consent_with_an_end_counts_from_its_confirmation():  # JU-17
+    bases = Bases.built_in().stricter("written", lifetime=Duration(months=1))
+    asked = {"days": 40, "basis": "written"}
+    assert reason(person(granted(**asked)), bases=bases) == "expired"
+    assert reason(person(granted(**asked, confirmed_at=ago(10))), bases=bases) == "consented"
+
+
+def test_a_relation_counts_from_its_act():  # HS-7: confirming does not make a purchase younger
+    someone = person(granted(days=900, basis="purchase", confirmed_at=ago(10)))
+    assert reason(someone, bulk(**IMPLIED)) == "expired"
+
+
 def test_the_latest_purchase_counts():  # A1
     purchases = [granted(days=days, basis="purchase") for days in (900, 100, 800)]
     assert judge(person(*purchases), bulk(**IMPLIED)).since == ago(100)
@@ -213,6 +225,10 @@ def test_membership_lasts_while_active(facts, expected):  # HS-10, A2
         ([granted(500)], "consented"),
         ([granted(600), fact("engaged", 500)], "consented"),
         ([granted(900), fact("engaged", 600)], "dormant"),
+        (
+            [Fact(kind=EventKind.GRANTED, at=datetime(2024, 12, 15, 12, tzinfo=UTC), **EXPLICIT)],
+            "dormant",
+        ),
     ],
 )
 def test_dormant_where_the_stream_says_so(facts, expected):  # WP-3, C1
@@ -327,6 +343,8 @@ def test_withdrawal_and_return(facts, expected):
 def test_what_lifted_a_withdrawal_may_wear_off():
     someone = person(fact("withdrawn", 900), returned(800, basis="purchase"))
     assert reason(someone, bulk(**IMPLIED)) == "expired"
+    older = person(granted(900), fact("withdrawn", 900), returned(800, basis="purchase"))
+    assert reason(older, bulk(**IMPLIED)) == "expired"  # nothing older than the withdrawal revives
 
 
 def test_an_unconfirmed_return_lifts_nothing_even_when_only_observed():  # JU-17, SO-8
@@ -465,6 +483,7 @@ def test_an_override_passes_missing_consent_and_a_withdrawal():  # SO-7
         verdict = judge(someone, override="recall of pumps")
         assert (verdict.disposition, verdict.reason) == (Disposition.DELIVER, Reason.OVERRIDE)
         assert verdict.note == "recall of pumps"
+    assert judge(person(granted(9), LEFT), override="recall").since == ago(5)
     assert reason(address="info@customer.example", override="recall") == "override"
 
 
@@ -497,6 +516,7 @@ def test_observing_records_what_is_missing(lack):  # SO-8, D3
     verdict = judge(LACKING[lack], stream)
     assert (verdict.disposition, verdict.reason) == (Disposition.DELIVER, Reason.OBSERVED)
     assert (verdict.rule, verdict.note) == ("eligible", lack)
+    assert verdict.since == judge(LACKING[lack], bulk(requires_explicit=lack != "expired")).since
 
 
 def test_observing_enforces_withdrawals():  # SO-8

@@ -36,7 +36,8 @@ _BLOCK = re.compile(
 )
 _TAG = re.compile(r"<[^<>]*+>")
 _LINK = re.compile(r"https?://([^\s/?#<>\"']*)[^\s<>\"']*", re.IGNORECASE)
-_ADDRESS = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
+_SIGNATURE = re.compile(r"^-- \r?$", re.MULTILINE)
+_QUOTATION = re.compile(r"^>.*$", re.MULTILINE)
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
@@ -101,14 +102,11 @@ def _without_tags(text: str) -> str:
 
 
 def _words(text: str, personal: frozenset[str]) -> set[str]:
-    found: set[str] = set()
-    for line in text.splitlines():
-        if line.rstrip("\r\n") == "-- ":
-            break
-        if line.startswith(">"):
-            continue
-        plain = _LINK.sub(r" \1 ", line)
-        if "@" in plain:
-            plain = _ADDRESS.sub(" ", plain)
-        found.update(_WORD.findall(plain.casefold()))
-    return found - personal
+    text = _SIGNATURE.split(text, maxsplit=1)[0]
+    tokens = set(_QUOTATION.sub("", text).split())  # most words of a text come again
+    kept = [_without_path(token) for token in tokens if "@" not in token]
+    return set(_WORD.findall(" ".join(kept).casefold())) - personal
+
+
+def _without_path(token: str) -> str:
+    return _LINK.sub(r"\1", token) if "://" in token else token

@@ -52,15 +52,13 @@ def weigh(case: Case) -> Weighing:
     """The evidence for `case`, weighed; for bulk mail only."""
     standing, person = case.person.standing, case.person
     evidence = standing.evidence()
+    if standing.withdrawn_at is None and person.erased_at is None and not person.suppressions:
+        return Weighing(*_best(evidence, case))  # nothing stands against it: the usual case
     against = [moment for moment in (standing.withdrawn_at, person.erased_at) if moment]
-    against += [one.since for one in person.suppressions]
-    floor = max(against, default=None)
-    fresh = [one for one in evidence if floor is None or one.effective_at > floor]
-    best = max((_rated(grant, case) for grant in fresh), key=_worth, default=None)
+    floor = max(against + [one.since for one in person.suppressions])
+    fresh = tuple(grant for grant in evidence if grant.effective_at > floor)
     return Weighing(
-        grant=best.grant if best else None,
-        basis=best.basis if best else None,
-        lack=best.lack if best else Reason.NO_CONSENT,
+        *_best(fresh, case),
         withdrawn_at=_withdrawn_at(standing, evidence, case),
         suppression=suppression_in(case, "bulk"),
         erased_at=_erased_at(person.erased_at, evidence, case.now),
@@ -69,6 +67,8 @@ def weigh(case: Case) -> Weighing:
 
 def suppression_in(case: Case, scope: str) -> Suppression | None:
     """The latest suppression of that scope which no later act of the person overcomes."""
+    if not case.person.suppressions:
+        return None
     holding = [
         one for one in case.person.suppressions if one.scope == scope and not _overcome(one, case)
     ]
@@ -121,23 +121,31 @@ def _erased_at(
 # --- one grant -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Rated:
-    grant: Grant
-    basis: Basis | None
-    lack: Reason | None
+_Rated = tuple[Grant | None, Basis | None, Reason | None]
 
 
-def _rated(grant: Grant, case: Case) -> _Rated:
-    basis = case.bases.find(grant.basis)
-    lack = next((reason for reason, lacks in LACKS if lacks(grant, basis, case)), None)
-    return _Rated(grant, basis, lack)
+def _best(grants: tuple[Grant, ...], case: Case) -> _Rated:
+    """The grant that qualifies best or comes nearest, its basis, and what it lacks.
+
+    Qualified before unqualified, then the nearer, the stronger basis, the later act.
+    """
+    best: _Rated = (None, None, Reason.NO_CONSENT)
+    best_worth: tuple[int, int, datetime] | None = None
+    for grant in grants:
+        basis = case.bases.find(grant.basis)
+        lack = _lack_of(grant, basis, case)
+        strength = basis.strength.value if basis else -1
+        worth = (_NEARNESS[lack], strength, grant.effective_at)
+        if best_worth is None or worth > best_worth:
+            best, best_worth = (grant, basis, lack), worth
+    return best
 
 
-def _worth(rated: _Rated) -> tuple[int, int, datetime]:
-    """Qualified before unqualified, then the stronger basis, then the later act."""
-    strength = rated.basis.strength.value if rated.basis else -1
-    return _NEARNESS[rated.lack], strength, rated.grant.effective_at
+def _lack_of(grant: Grant, basis: Basis | None, case: Case) -> Reason | None:
+    for reason, lacks in LACKS:
+        if lacks(grant, basis, case):
+            return reason
+    return None
 
 
 def _carries(grant: Grant, case: Case) -> bool:
