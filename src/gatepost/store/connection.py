@@ -46,6 +46,7 @@ def sqlite_engine(path: Path, *, writes: bool) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         poolclass=NullPool,
+        hide_parameters=True,  # addresses do not belong into error messages
         connect_args={
             "timeout": PATIENCE_SECONDS,
             "check_same_thread": False,
@@ -82,6 +83,7 @@ def postgresql_engine(url: str, *, writes: bool) -> Engine:
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         poolclass=NullPool,
+        hide_parameters=True,  # addresses do not belong into error messages
         use_native_hstore=False,
         isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
         connect_args={

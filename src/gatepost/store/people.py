@@ -20,7 +20,13 @@ from gatepost.consent.standing import NOTHING_KNOWN, Person, Standing, Suppressi
 from gatepost.mail.address import Address, AddressError, parse
 from gatepost.store import recording, subjects, suppressions
 from gatepost.store.hot import Row, compile_once
-from gatepost.store.recording import UnknownSubject, record, record_for_subject, record_many
+from gatepost.store.recording import (
+    UnknownSubject,
+    record,
+    record_for_subject,
+    record_for_subjects,
+    record_many,
+)
 from gatepost.store.subjects import ensure_subjects
 from gatepost.store.suppressions import Suppressed
 from gatepost.store.tables.ledger import event, event_payload, standing, subject, suppression
@@ -43,6 +49,7 @@ __all__ = [
     "rebuild",
     "record",
     "record_for_subject",
+    "record_for_subjects",
     "record_many",
     "withdrawals_after",
     "withdrawals_mark",

@@ -104,11 +104,16 @@ def record_many(tx: Tx, items: Iterable[tuple[Address, Sequence[Fact]]]) -> int:
 
 def record_for_subject(tx: Tx, of_subject: int, facts: Sequence[Fact]) -> None:
     """Records `facts` about the person behind a link. Raises `UnknownSubject`."""
-    known = subjects.lock(tx, [of_subject])
-    if of_subject not in known:
-        raise UnknownSubject(f"no subject has the id {of_subject}")
-    digest = known[of_subject].address_hash
-    _append(tx, [Entry(of_subject, digest, fact) for fact in facts])
+    record_for_subjects(tx, [(of_subject, fact) for fact in facts])
+
+
+def record_for_subjects(tx: Tx, facts: Sequence[tuple[int, Fact]]) -> None:
+    """Records facts about the people behind links. Raises `UnknownSubject`."""
+    known = subjects.lock(tx, [of_subject for of_subject, _ in facts])
+    for of_subject, _ in facts:
+        if of_subject not in known:
+            raise UnknownSubject(f"no subject has the id {of_subject}")
+    _append(tx, [Entry(of, known[of].address_hash, fact) for of, fact in facts])
 
 
 def derive(tx: Tx, facts: Sequence[tuple[int, Fact]]) -> None:

@@ -25,6 +25,8 @@ from gatepost.store.tables.ledger import consent_text, picture, source
 from gatepost.store.times import from_ms
 from gatepost.store.transaction import Tx
 
+KINDS = ("form", "paper", "shop", "event", "import")
+
 _MARK_USED = (
     update(consent_text)
     .where(
@@ -107,10 +109,15 @@ class TextRecord:
 class SourceRecord:
     """One source with all versions of its text, oldest first.
 
+    `sender` is who it collects for, `streams` what for (none named: any of the sender's),
+    `kind` what it is, one of `KINDS`; sender and kind are "" where nobody said.
     `reconstructed` marks a source that was put together from memory and old files.
     """
 
     name: str
+    sender: str
+    kind: str
+    streams: tuple[str, ...]
     description: str
     url: str
     reconstructed: bool
@@ -124,16 +131,29 @@ class SourceRecord:
 
 
 def add_source(
-    tx: Tx, name: str, *, description: str = "", url: str = "", reconstructed: bool = False
+    tx: Tx,
+    name: str,
+    *,
+    sender: str = "",
+    kind: str = "",
+    streams: Sequence[str] = (),
+    description: str = "",
+    url: str = "",
+    reconstructed: bool = False,
 ) -> None:
     """Adds a source without a text. Raises `SourceError` if the name is taken or unfit."""
     if not name or name != name.strip() or len(name) > 100 or not name.isprintable():
         raise SourceError("a source's name has 1 to 100 printable characters")
+    if kind and kind not in KINDS:
+        raise SourceError(f"a source is of one of the kinds {', '.join(KINDS)}")
     if _source_id(tx, name) is not None:
         raise SourceError(f"there is a source {name!r} already")
     tx.connection.execute(
         insert(source).values(
             name=name,
+            sender=sender,
+            kind=kind,
+            streams=",".join(streams),
             description=description,
             url=url,
             reconstructed=reconstructed,
@@ -289,6 +309,9 @@ def _load(tx: Tx, names: Sequence[str] | None) -> list[SourceRecord]:
     return [
         SourceRecord(
             name=row.name,
+            sender=row.sender,
+            kind=row.kind,
+            streams=tuple(row.streams.split(",")) if row.streams else (),
             description=row.description,
             url=row.url,
             reconstructed=row.reconstructed,

@@ -8,13 +8,27 @@ In: the streams of the configuration, at start; a tag. Out: a name and its sende
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.consent.tokens import stream_tag
+from gatepost.store.hot import compile_once
 from gatepost.store.tables.ledger import stream_name
 from gatepost.store.transaction import Tx
+
+
+def _upsert(statement: Any) -> Any:
+    return statement.on_conflict_do_update(
+        index_elements=["tag"], set_={"sender": statement.excluded.sender}
+    )
+
+
+_REMEMBER = {
+    "sqlite": _upsert(sqlite.insert(stream_name)),
+    "postgresql": _upsert(postgresql.insert(stream_name)),
+}
 
 
 class KnownStream(NamedTuple):
@@ -26,22 +40,16 @@ class KnownStream(NamedTuple):
 
 def remember_streams(tx: Tx, streams: Iterable[KnownStream]) -> None:
     """Makes the streams of the configuration known; the sender of a known one is brought up."""
-    known = {row.tag: row for row in tx.connection.execute(select(stream_name).order_by("tag"))}
-    for name, sender in streams:
+    names = {row.tag: row.name for row in tx.connection.execute(select(stream_name))}
+    rows = []
+    for name, sender in sorted(set(streams)):
         tag = stream_tag(name)
-        found = known.get(tag)
-        if found is None:
-            tx.connection.execute(
-                insert(stream_name).values(tag=tag, name=name, sender=sender, first_ms=tx.now_ms)
-            )
-        elif found.name != name:
+        if names.setdefault(tag, name) != name:
             raise ValueError(
-                f"the streams {name!r} and {found.name!r} have the same tag: rename the new one"
+                f"the streams {name!r} and {names[tag]!r} have the same tag: rename the new one"
             )
-        elif found.sender != sender:
-            tx.connection.execute(
-                update(stream_name).where(stream_name.c.tag == tag).values(sender=sender)
-            )
+        rows.append({"tag": tag, "name": name, "sender": sender, "first_ms": tx.now_ms})
+    compile_once(_REMEMBER[tx.dialect], tx.dialect).executemany(tx, rows)
 
 
 def stream_of_tag(tx: Tx, tag: int) -> KnownStream | None:

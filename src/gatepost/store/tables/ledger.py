@@ -126,7 +126,7 @@ class StreamName(SQLModel, table=True):
 
 
 class Source(SQLModel, table=True):
-    """A place where consent is collected."""
+    """A place where consent is collected; `streams` are names with commas between them."""
 
     __tablename__ = "source"
 
@@ -136,6 +136,9 @@ class Source(SQLModel, table=True):
     url: str
     reconstructed: bool
     created_ms: int = Field(sa_type=BigInteger)
+    sender: str
+    kind: str
+    streams: str
 
 
 class ConsentText(SQLModel, table=True):
