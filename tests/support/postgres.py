@@ -1,7 +1,7 @@
 """A private PostgreSQL server for tests: Debian's binaries, a free port, a temporary folder.
 
 `Server.start()` makes a cluster without fsync and starts it on loopback; `Server.database()`
-makes an empty database and tells its URL. As root the server runs as the user `postgres`,
+makes a database and tells its URL. As root the server runs as the user `postgres`,
 because it refuses to run as root.
 """
 
@@ -37,6 +37,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="gatepost-postgres-", dir="/tmp"))
         self.port = free_port()
         self._made = 0
+        self._template = None
         self._as_other_user = os.geteuid() == 0
         if self._as_other_user:
             owner = pwd.getpwnam("postgres")
@@ -76,19 +77,34 @@ class Server:
             self.run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def database(self):
-        """The URL of a new, empty database."""
+    def database(self, *, empty=False):
+        """The URL of a new database: with the schema of today, copied from one made once."""
+        template = "template1"
+        if not empty:
+            template = self._template = self._template or self._make_template()
         self._made += 1
         name = f"gatepost_{self._made}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
+
+    def _make_template(self):
+        from gatepost.store.connection import postgresql_engine
+        from gatepost.store.schema import migrate
+
+        self._execute("CREATE DATABASE gatepost_template TEMPLATE template1")
+        engine = postgresql_engine(self.url("gatepost_template"), writes=True)
+        migrate(engine)
+        engine.dispose()
+        return "gatepost_template"
+
+    def _execute(self, sql):
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql)
 
     def drop(self, url):
         """Removes a database, whoever is still connected."""
         name = url.rpartition("/")[2]
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def url(self, name):
         return f"postgresql://gatepost@127.0.0.1:{self.port}/{name}"

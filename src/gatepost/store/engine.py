@@ -17,7 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.store import schema
 from gatepost.store.clock import Clock
@@ -27,6 +28,7 @@ from gatepost.store.connection import (
     postgresql_engine,
     sqlite_engine,
 )
+from gatepost.store.hot import compile_once
 from gatepost.store.keys import KeysError, StoreKeys
 from gatepost.store.keys import load as load_keys
 from gatepost.store.lock import FileLock
@@ -60,6 +62,10 @@ T = TypeVar("T")
 DATABASE = "gatepost.db"
 LOCK = "gatepost.lock"
 _READERS = 2
+_CLAIM_STORE = {
+    "sqlite": sqlite.insert(meta).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(meta).on_conflict_do_nothing(),
+}
 
 
 class Store:
@@ -201,11 +207,12 @@ def _check_keys(tx: Tx) -> None:
     With a foreign suppression key nobody would be recognised, and all who left would be
     strangers.
     """
+    ours = tx.keys.fingerprints()
+    rows = [{"name": name, "value": fingerprint} for name, fingerprint in ours.items()]
+    compile_once(_CLAIM_STORE[tx.dialect], tx.dialect).executemany(tx, rows)
     found = dict(tx.connection.execute(select(meta.c.name, meta.c.value)).all())
-    for name, fingerprint in tx.keys.fingerprints().items():
-        if name not in found:
-            tx.connection.execute(insert(meta).values(name=name, value=fingerprint))
-        elif found[name] != fingerprint:
+    for name, fingerprint in ours.items():
+        if found[name] != fingerprint:
             raise KeysError(
                 f"{name} is not the key this store was made with: restore it from the backup, "
                 "or copy it from another gateway on the same store"

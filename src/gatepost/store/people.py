@@ -51,6 +51,7 @@ __all__ = [
     "record_for_subject",
     "record_for_subjects",
     "record_many",
+    "recorded_facts",
     "withdrawals_after",
     "withdrawals_mark",
 ]
@@ -80,6 +81,12 @@ _PERSON = select(
 )
 _BY_HASH = _PERSON.where(subject.c.address_hash.in_(bindparam("hashes", expanding=True)))
 _BY_ID = _PERSON.where(subject.c.id.in_(bindparam("ids", expanding=True)))
+_FACTS = (
+    select(event.c.subject, event_payload.c.payload)
+    .select_from(event.join(event_payload, event_payload.c.event == event.c.id))
+    .where(event.c.subject.in_(bindparam("subjects", expanding=True)))
+    .order_by(event.c.id)
+)
 _REPLAY = (
     select(event.c.id, event.c.subject, event.c.kind, event_payload.c.payload)
     .select_from(event.outerjoin(event_payload, event_payload.c.event == event.c.id))
@@ -180,6 +187,21 @@ def history_of_subject(tx: Tx, of_subject: int) -> History:
         ),
         suppressions=tuple(suppressions.of_subject(tx, of_subject)),
     )
+
+
+def recorded_facts(tx: Tx, addresses: Iterable[Address]) -> dict[str, list[Fact]]:
+    """Everything on record of each address, by `Address.key`, in the order of recording.
+
+    For whoever must not record the same twice. Strangers are not in the answer.
+    """
+    keys = {tx.keys.key_hash(address.key): address.key for address in addresses}
+    known = {number: keys[digest] for digest, number in subjects.find(tx, keys).items()}
+    found: dict[str, list[Fact]] = {key: [] for key in known.values()}
+    hot = compile_once(_FACTS, tx.dialect)
+    for chunk in subjects.chunks(sorted(known)):
+        for number, payload in hot.rows(tx, {"subjects": chunk}):
+            found[known[number]].append(Fact.from_payload(payload))
+    return found
 
 
 def rebuild(tx: Tx) -> int:

@@ -255,12 +255,15 @@ def test_processes_share_one_sqlite_file(tmp_path):
         assert len(store.read_now(names)) == 180
 
 
-def test_many_may_open_a_new_store_at_once(store_url, tmp_path):
+def test_many_may_open_a_new_store_at_once(engine, request, tmp_path):
+    url = ""
+    if engine == "postgresql":
+        url = request.getfixturevalue("postgres_server").database(empty=True)
     stores, failures = [], []
 
     def open_it():
         try:
-            stores.append(Store.open(store_url, tmp_path))
+            stores.append(Store.open(url, tmp_path))
         except Exception as error:
             failures.append(error)
 
