@@ -1,0 +1,1 @@
+"""Conductor of what comes back: bounces, complaints and unsubscribe mail become facts."""
