@@ -21,6 +21,7 @@ _ALIASES = {
     "windows-874": "cp874", "ansi": "cp1252", "x-cp1252": "cp1252",
 }  # fmt: skip
 _ESCAPES = {"raw_unicode_escape", "raw-unicode-escape", "unicode_escape", "idna", "punycode"}
+_LOOK_BACK = 4000
 _ASCII = "".join(map(chr, range(0x20, 0x7F))) + "\r\n\t"
 
 
@@ -35,11 +36,17 @@ class Charset:
     stateful: bool
 
     def is_ascii_at(self, data: bytes, at: int) -> bool:
-        """Whether ASCII put in at octet `at` of `data` would be read as ASCII."""
+        """Whether ASCII put in at octet `at` of `data` would be read as ASCII.
+
+        Every line begins in ASCII (RFC 1468); "no" is said where a line is too long to look.
+        """
         if not self.stateful:
             return True
-        escape = data.rfind(b"\x1b", 0, at)
-        shifted = data.rfind(b"\x0e", 0, at) > data.rfind(b"\x0f", 0, at)
+        line = data.rfind(b"\n", max(0, at - _LOOK_BACK), at) + 1
+        if not line and at > _LOOK_BACK:
+            return False
+        escape = data.rfind(b"\x1b", line, at)
+        shifted = data.rfind(b"\x0e", line, at) > data.rfind(b"\x0f", line, at)
         return not shifted and (escape < 0 or data[escape : escape + 3] in (b"\x1b(B", b"\x1b(J"))
 
     def decode(self, data: bytes) -> str | None:

@@ -41,6 +41,8 @@ MAX_FIELDS = 10_000
 MAX_BOUNDARY_OCTETS = 256  # RFC 2046 allows 70; longer ones are met in the wild
 
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_VALUE = re.compile(rb"(?:[^\n]*+\n[ \t])*+[^\n]*+(?:\n|\Z)")  # with its continuation lines
+_EMPTY_LINE = re.compile(rb"(?<=\n)\r?\n")
 _ARMOR = re.compile(rb"^-----BEGIN PGP (?:SIGNED )?MESSAGE-----", re.MULTILINE)
 _SECURED = {"multipart/signed", "multipart/encrypted"}
 _SECURED_LEAVES = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
@@ -378,23 +380,21 @@ class _Scanner:
             match = _NAME.match(raw, at)
             if not match:
                 break
-            end = self._field_end(match.end())
-            if len(fields) < MAX_FIELDS:
-                value = raw[match.end() : end].rstrip(b"\r\n")
-                fields.append(Field(match.group(1).lower(), at, match.end(), end, value))
-            else:
+            if len(fields) == MAX_FIELDS:
                 self.defects.add(Defect.TOO_MANY_FIELDS)
+                return self._cut_off(fields, at)
+            field = _VALUE.match(raw, match.end())
+            end = field.end() if field else self.size
+            value = raw[match.end() : end].rstrip(b"\r\n")
+            fields.append(Field(match.group(1).lower(), at, match.end(), end, value))
             at = end
         return _Header(tuple(fields), at, at, False)
 
-    def _field_end(self, at: int) -> int:
-        raw = self.raw
-        while True:
-            at = raw.find(b"\n", at) + 1
-            if not at:
-                return self.size
-            if raw[at : at + 1] not in (b" ", b"\t"):
-                return at
+    def _cut_off(self, fields: list[Field], at: int) -> _Header:
+        """A header of which the rest, from `at` to the empty line, is not taken apart."""
+        empty = _EMPTY_LINE.search(self.raw, at)
+        end, body_start = empty.span() if empty else (self.size, self.size)
+        return _Header(tuple(fields), end, body_start, empty is not None)
 
     def _finish(self, index: int, draft: _Draft) -> Part:
         header = draft.header

@@ -89,3 +89,9 @@ def test_where_ascii_is_ascii_in_a_stateful_charset():
     assert charset.is_ascii_at(data, 0)
     assert not charset.is_ascii_at(data, data.index(b"\x1b(B"))
     assert charset.is_ascii_at(data, len(data))
+
+
+def test_each_line_of_a_stateful_charset_begins_in_ascii():
+    charset = find_charset("iso-2022-jp")
+    assert charset.is_ascii_at(b"\x1b$B\r\nx", 6)
+    assert not charset.is_ascii_at(b"x" * 9000, 8000)  # too far to look back

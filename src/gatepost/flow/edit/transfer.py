@@ -33,7 +33,10 @@ IDENTITY = frozenset({"7bit", "8bit", "binary"})
 LINE = 76  # RFC 2045 §6.7 and §6.8
 
 _SOFT = b"=\r\n"
-_QP_TOKEN = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*(?:\r?\n|\Z))")
+_QP_UNIT = re.compile(rb"(=[0-9A-Fa-f]{2})|=[ \t]*+\r?\n|(.)", re.DOTALL)
+_QP_CHUNK = re.compile(rb"(?:=[0-9A-Fa-f]{2}|=[ \t]*+\r?\n|.){1,64}+", re.DOTALL)
+_QP_CLEAN = re.compile(rb"(?:[^=]++|=[0-9A-Fa-f]{2}|=\r\n)*+")
+_QP_UNFINISHED = re.compile(rb"=[ \t]*\Z")
 _QP_UNSAFE = re.compile(rb"[^\t !-<>-~]")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 
@@ -124,16 +127,17 @@ class Identity:
 
 
 class QuotedPrintable:
-    """A quoted-printable body (RFC 2045 §6.7)."""
+    """A quoted-printable body (RFC 2045 §6.7), decoded in chunks that tear no escape."""
 
-    __slots__ = ("_body", "_encoded", "_lengths", "_starts", "data", "offset")
+    __slots__ = ("_body", "_decoded", "_encoded", "_end", "data", "offset")
 
     def __init__(self, body: bytes, offset: int) -> None:
         self.offset = offset
         self._body = body
-        self._starts: list[int] = []  # of each run, in decoded content
-        self._encoded: list[int] = []  # of each run, in the body
-        self._lengths: list[int] = []  # of each run's encoded form
+        unfinished = _QP_UNFINISHED.search(body[-1000:])
+        self._end = len(body) - (len(unfinished.group()) if unfinished else 0)
+        self._decoded: list[int] = []  # where each chunk starts in the decoded content
+        self._encoded: list[int] = []  # where it starts in the body
         self.data = self._decode()
 
     def spans(self, edits: Sequence[Edit], sizes: Sizes) -> list[Span]:
@@ -146,38 +150,25 @@ class QuotedPrintable:
 
     def _decode(self) -> bytes:
         out: list[bytes] = []
-        at = size = 0
-        for match in _QP_TOKEN.finditer(self._body):
-            if match.start() > at:
-                self._add(size, at, match.start() - at)
-                out.append(self._body[at : match.start()])
-                size += match.start() - at
-            if match.group(1):
-                self._add(size, match.start(), 3)
-                out.append(bytes([int(match.group(1), 16)]))
-                size += 1
-            at = match.end()
-        if at < len(self._body):
-            self._add(size, at, len(self._body) - at)
-            out.append(self._body[at:])
+        size = 0
+        for match in _QP_CHUNK.finditer(self._body, 0, self._end):
+            self._decoded.append(size)
+            self._encoded.append(match.start())
+            out.append(_decode_chunk(match.group()))
+            size += len(out[-1])
         return b"".join(out)
-
-    def _add(self, decoded: int, encoded: int, length: int) -> None:
-        self._starts.append(decoded)
-        self._encoded.append(encoded)
-        self._lengths.append(length)
 
     def _where(self, at: int) -> tuple[int, int]:
         """Where the decoded octet `at` is spelled: start and end in the body."""
-        run = bisect_right(self._starts, at) - 1
-        start, length = self._encoded[run], self._lengths[run]
-        if self._body[start : start + 1] == b"=" and length == 3 and self._is_single(run):
-            return start, start + 3
-        return start + at - self._starts[run], start + at - self._starts[run] + 1
-
-    def _is_single(self, run: int) -> bool:
-        after = self._starts[run + 1] if run + 1 < len(self._starts) else len(self.data)
-        return after - self._starts[run] == 1
+        chunk = bisect_right(self._decoded, at) - 1
+        here = self._decoded[chunk]
+        for unit in _QP_UNIT.finditer(self._body, self._encoded[chunk], self._end):
+            if not unit.lastindex:
+                continue  # a soft line break spells nothing
+            if here == at:
+                break
+            here += 1
+        return unit.span()
 
     def _span(self, edit: Edit, sizes: Sizes) -> Span:
         end = self._where(edit.stop - 1)[1] if edit.stop else 0
@@ -199,6 +190,13 @@ class QuotedPrintable:
                 pieces.append(b"=2D")
                 end += 1
         return Span(self.offset + start, body[start:end], tuple(pieces))
+
+
+def _decode_chunk(chunk: bytes) -> bytes:
+    if _QP_CLEAN.fullmatch(chunk):
+        return binascii.a2b_qp(chunk)
+    units = (unit.group(1) or unit.group(2) or b"" for unit in _QP_UNIT.finditer(chunk))
+    return b"".join(binascii.a2b_qp(unit) if len(unit) == 3 else unit for unit in units)
 
 
 def _at_line_end(body: bytes, at: int) -> bool:
@@ -311,16 +309,16 @@ def encode_base64(
     content = render(segments, sizes)
     letters = binascii.b2a_base64(content, newline=False)
     breaks = range(max(0, line - column), len(letters), line)
+    quanta = _slot_quanta(segments, sizes)
     pieces: list[Piece] = []
     at = 0
-    for start, stop in _slot_quanta(segments, sizes):
-        parts = _cut(segments, sizes, start * 3, stop * 3)
-        window_end = min(stop * 4, len(letters))
-        pieces.append(_broken(letters[at : start * 4], at, _between(breaks, at, start * 4)))
-        inside = [place - start * 4 for place in _between(breaks, start * 4, window_end)]
-        size = window_end - start * 4 + 2 * len(inside)
+    for (start, stop), parts in zip(quanta, _cut(segments, sizes, quanta), strict=True):
+        begin, end = start * 4, min(stop * 4, len(letters))
+        pieces.append(_broken(letters[at:begin], at, _between(breaks, at, begin)))
+        inside = [place - begin for place in _between(breaks, begin, end)]
+        size = end - begin + 2 * len(inside)
         pieces.append(Window(tuple(parts), tuple(reversed(inside)), size))
-        at = window_end
+        at = end
     pieces.append(_broken(letters[at:], at, _between(breaks, at, len(letters))))
     return [piece for piece in pieces if piece]
 
@@ -330,29 +328,37 @@ def _slot_quanta(segments: Sequence[Segment], sizes: Sizes) -> list[tuple[int, i
     found: list[tuple[int, int]] = []
     at = 0
     for segment in segments:
-        size = sizes[segment] if isinstance(segment, Slot) else len(segment)
         if isinstance(segment, Slot):
-            start, stop = at // 3, -(-(at + size) // 3)
+            start, stop = at // 3, -(-(at + sizes[segment]) // 3)
             if found and start < found[-1][1]:
                 start = found.pop()[0]
             found.append((start, stop))
-        at += size
+            at += sizes[segment]
+        else:
+            at += len(segment)
     return found
 
 
-def _cut(segments: Sequence[Segment], sizes: Sizes, start: int, stop: int) -> list[Segment]:
-    """The segments between two octets, neither of which lies in a slot."""
-    parts: list[Segment] = []
-    at = 0
+def _cut(
+    segments: Sequence[Segment], sizes: Sizes, quanta: Sequence[tuple[int, int]]
+) -> list[list[Segment]]:
+    """What lies in each of `quanta`. One pass over both; no slot is torn."""
+    cut: list[list[Segment]] = [[] for _ in quanta]
+    at = first = 0
     for segment in segments:
-        if isinstance(segment, Slot):
-            if start <= at < stop:
-                parts.append(segment)
-            at += sizes[segment]
-        else:
-            parts.append(segment[max(0, start - at) : max(0, stop - at)])
-            at += len(segment)
-    return [part for part in parts if part]
+        end = at + (sizes[segment] if isinstance(segment, Slot) else len(segment))
+        while first < len(quanta) and quanta[first][1] * 3 <= at:
+            first += 1
+        for number in range(first, len(quanta)):
+            start, stop = quanta[number][0] * 3, quanta[number][1] * 3
+            if start >= end:
+                break
+            if isinstance(segment, Slot):
+                cut[number].append(segment)
+            else:
+                cut[number].append(segment[max(0, start - at) : stop - at])
+        at = end
+    return cut
 
 
 def _between(breaks: range, start: int, stop: int) -> list[int]:
