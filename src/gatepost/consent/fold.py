@@ -174,6 +174,7 @@ _GRANT_FLAGS = {
     "f": "lifts_withdrawal",
     "m": "own_act",
 }
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 def encode(standing: Standing) -> str:
@@ -185,7 +186,7 @@ def encode(standing: Standing) -> str:
         moment = getattr(standing, name)
         if moment is not None:
             values[short] = _milliseconds(moment)
-    return json.dumps(values, separators=(",", ":"))
+    return _COMPACT.encode(values)
 
 
 def _encode_grant(grant: Grant) -> dict[str, Any]:
