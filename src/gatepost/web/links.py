@@ -10,7 +10,7 @@ the store remembers them. Tokens never expire (R8058-15, HR-5).
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gatepost.consent.tokens import Claim, Purpose, stream_tag
+from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store.streams import KnownStream, stream_of_tag
@@ -26,7 +26,15 @@ class Link:
     sender_name: str
     stream: Stream | None
     sender: Sender | None
-    preferences_token: str  # "" where the key of the link is good for leaving only
+    token: str
+    ring: Ring
+
+    @property
+    def preferences_token(self) -> str:
+        """For the way from leaving to choosing; "" where the link's key lets people leave only."""
+        if self.ring.is_compromised(self.token):
+            return ""
+        return self.ring.seal(Purpose.PREFERENCES, self.claim)
 
     def title(self, language: str) -> str:
         """What the recipient knows the stream as."""
@@ -70,9 +78,8 @@ class Links:
             sender_name=known.sender,
             stream=stream,
             sender=self._site.senders().get(known.sender),
-            preferences_token=(
-                "" if ring.is_compromised(token) else ring.seal(Purpose.PREFERENCES, claim)
-            ),
+            token=token,
+            ring=ring,
         )
 
     def _configured(self, tag: int) -> Stream | None:

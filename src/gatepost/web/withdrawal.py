@@ -8,13 +8,14 @@ only after the withdrawal is committed; again is the same as once.
 Retry-After (both from `recipients`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gatepost.consent.evidence import EventKind, Fact, TextState
 from gatepost.consent.standing import Person
 from gatepost.consent.tokens import Purpose
 from gatepost.store import ids, people
-from gatepost.store.transaction import Tx
+from gatepost.store.transaction import BatchOp, Tx
 from gatepost.web import body, counters
 from gatepost.web.answer import Answer
 from gatepost.web.body import Receive
@@ -98,17 +99,36 @@ class Withdrawal:
 async def withdraw(site: Site, act: Act) -> None:
     """Records the withdrawal from the link's stream, and returns when it holds everywhere.
 
-    Nothing is recorded if the person has withdrawn already. Raises `StoreUnavailable`.
+    Nothing is recorded if the person has withdrawn already. Raises `StoreUnavailable`, and
+    `UnknownSubject` for the link of another store.
     """
     link = act.link
-    subject, stream = link.claim.subject, link.stream_name
+    if not await site.store.batch(WITHDRAW, act):
+        raise people.UnknownSubject(f"no subject has the id {link.claim.subject}")
+    site.on_withdrawn(link.claim.subject, link.sender_name, link.stream_name)
 
-    def record(tx: Tx) -> None:
-        if not has_left(person_behind(tx, link, stream)):
-            people.record_for_subject(tx, subject, [act.fact(EventKind.WITHDRAWN, tx, stream)])
 
-    await site.store.write(record)
-    site.on_withdrawn(subject, link.sender_name, stream)
+def _withdraw_all(tx: Tx, acts: Sequence[Act]) -> list[bool]:
+    """Withdrawals that wait together, in one look-up per stream; whether each one's person is."""
+    together: dict[tuple[str, str], list[Act]] = {}
+    for act in acts:
+        together.setdefault((act.link.stream_name, act.link.sender_name), []).append(act)
+    known: set[int] = set()
+    facts: dict[tuple[int, str], Fact] = {}  # who clicks twice at once has left once
+    for (stream, sender), same in together.items():
+        ids = [act.link.claim.subject for act in same]
+        persons = people.look_up_subjects(tx, ids, stream, sender)
+        known |= persons.keys()
+        for act in same:
+            person = persons.get(act.link.claim.subject)
+            if person is not None and not has_left(person):
+                facts[person.subject, stream] = act.fact(EventKind.WITHDRAWN, tx, stream)
+    if facts:
+        people.record_for_subjects(tx, [(subject, fact) for (subject, _), fact in facts.items()])
+    return [act.link.claim.subject in known for act in acts]
+
+
+WITHDRAW: BatchOp[Act, bool] = BatchOp("withdraw", _withdraw_all)
 
 
 def person_behind(tx: Tx, link: Link, stream: str) -> Person:

@@ -168,6 +168,30 @@ async def test_again_is_the_same_as_once(tmp_path):
         assert len(await site.facts(subject)) == 1
 
 
+async def test_many_at_once_and_one_of_another_store(tmp_path):
+    """Withdrawals share a transaction; the link of a stranger spoils nobody else's."""
+    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+        people_here = [
+            await site.subscribe(f"anna{number}@example.org", "newsletter", "events")
+            for number in range(6)
+        ]
+        links = [
+            f"/u/{site.token(subject, stream)}"
+            for subject in people_here
+            for stream in ("newsletter", "events")
+        ]
+        links.insert(3, f"/u/{site.token(12345)}")
+        answers = await asyncio.gather(*(client.post(link) for link in links))
+        codes = [answer.status_code for answer in answers]
+        assert codes.pop(3) == 404
+        assert set(codes) == {200}
+        for subject in people_here:
+            assert sorted(fact.stream for fact in await site.facts(subject)) == [
+                "events",
+                "newsletter",
+            ]
+
+
 async def test_who_came_back_can_leave_again(tmp_path):
     async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")

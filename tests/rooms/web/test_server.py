@@ -7,7 +7,9 @@ import sys
 
 import httpx
 import pytest
+import structlog
 
+from gatepost import maillog
 from gatepost.web.server import Server, bind
 from support.site import served
 
@@ -94,22 +96,30 @@ async def test_stopping_lets_an_answer_finish_and_drops_idle_connections():
     writer.close()
 
 
-async def test_an_error_of_our_own_is_a_page_and_no_traceback(tmp_path, capfd):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
-        subject = await site.subscribe("anna@example.org", "newsletter")
+@pytest.mark.parametrize("form", ["console", "json"])
+async def test_an_error_of_our_own_is_a_page_and_no_traceback(tmp_path, capfd, form):
+    """A line in the log, too; neither tells whose link it was."""
+    maillog.configure(form, "hashed", b"k" * 32)
+    try:
+        async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+            subject = await site.subscribe("anna@example.org", "newsletter")
 
-        def fail(*_):
-            raise RuntimeError("a secret")
+            def fail(*_):
+                raise RuntimeError("a secret")
 
-        site.tell = fail
-        for path in (f"/u/{site.token(subject)}", f"/p/{site.token(subject, purpose='p')}"):
-            answer = await client.post(path, data={"action": "nothing"})
-            assert answer.status_code == 503
-            assert "retry-after" in answer.headers
-            assert "secret" not in answer.text
-        said = capfd.readouterr()
-        assert "page failed" in said.out + said.err
-        assert site.token(subject) not in said.out + said.err
+            site.tell = fail
+            for path in (f"/u/{site.token(subject)}", f"/p/{site.token(subject, purpose='p')}"):
+                answer = await client.post(path, data={"action": "nothing"})
+                assert answer.status_code == 503
+                assert "retry-after" in answer.headers
+                assert "secret" not in answer.text
+    finally:
+        structlog.reset_defaults()
+    said = capfd.readouterr().err
+    assert said.count("page failed") == 2
+    assert said.count("RuntimeError: a secret") == 2
+    for private in (site.token(subject), site.token(subject, purpose="p"), "anna", "127.0.0.1"):
+        assert private not in said
 
 
 def test_a_taken_port_is_an_os_error():
