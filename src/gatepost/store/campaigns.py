@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason
@@ -24,7 +24,6 @@ from gatepost.store.ending import close_finished
 from gatepost.store.engine import Tx
 from gatepost.store.plain import plain
 from gatepost.store.tables import mail as tables
-from gatepost.store.tables.mail import spelled
 from gatepost.store.times import to_ms
 
 SILENCE = timedelta(hours=6)
@@ -122,12 +121,11 @@ def stop(tx: Tx, campaign: int, note: str = "") -> int:
     )
     if not tx.connection.execute(mark).rowcount:
         raise LookupError(f"there is no campaign {campaign}")
-    queued = (spelled(State.READY), spelled(State.DEFERRED), spelled(State.HELD))
     end = (
         update(tables.recipient)
         .where(
             _r.submission.in_(select(_s.id).where(_s.campaign_id == campaign)),
-            or_(*(_r.state == state for state in queued)),
+            _r.state.in_((State.READY, State.DEFERRED, State.HELD)),
         )
         .values(
             state=State.STOPPED,
@@ -137,6 +135,7 @@ def stop(tx: Tx, campaign: int, note: str = "") -> int:
             since_ms=tx.now_ms,
             note=plain(note),
             finished_ms=tx.now_ms,
+            held_ms=None,
         )
         .returning(_r.submission)
     )

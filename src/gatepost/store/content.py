@@ -87,6 +87,7 @@ def purge(tx: Tx, finished_before: datetime, limit: int = 1000) -> int:
     """
     unreported = exists().where(
         _r.submission == _s.id,
+        _r.finished_ms.is_not(None),
         _r.state == spelled(State.FAILED),
         _r.reported_ms.is_(None),
     )

@@ -53,6 +53,7 @@ def _all_rows(tx):
     rows = select(
         RECIPIENT.id, RECIPIENT.state, RECIPIENT.lease_by, RECIPIENT.finished_ms,
         RECIPIENT.submission,
+        RECIPIENT.held_ms,
     )  # fmt: skip
     heads = select(tables.submission.c.id, tables.submission.c.finished_ms)
     execute = tx.connection.execute
@@ -203,6 +204,7 @@ class Spool(RuleBasedStateMachine):
             state, before = State(row.state), self.states.get(row.id, State.RECEIVED)
             assert state is before or may_follow(before, state), (before, state)
             self.states[row.id] = state
+            assert (row.held_ms is not None) is (state in (State.HELD, State.QUARANTINED))
             assert (row.finished_ms is not None) is (not successors(state))
         sending = {row.id: row.lease_by for row in rows if row.state == State.SENDING}
         assert sending == self.holders

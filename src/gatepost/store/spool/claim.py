@@ -45,29 +45,33 @@ BULK_SHARE = 4  # one place in so many is for bulk mail, if there is any
 
 _MS = timedelta(milliseconds=1)
 _r = tables.recipient.c
+_OPEN = _r.finished_ms.is_(None)
 
 
 def _due(*conditions: ColumnElement[bool], order: Any) -> Select[Any]:
     return (
         select(*RECIPIENT_COLUMNS)
-        .where(_r.upstream == bindparam("upstream"), *conditions)
+        .where(
+            _r.upstream == bindparam("upstream"),
+            _r.lane == bindparam("lane"),
+            *conditions,
+        )
         .order_by(order, _r.id)
         .limit(bindparam("limit"))
         .with_for_update(skip_locked=True, of=tables.recipient)
     )
 
 
-_READY = _due(
-    _r.state == spelled(State.READY), _r.lane == bindparam("lane"), order=_r.next_attempt_ms
-)
+_READY = _due(_OPEN, _r.state == spelled(State.READY), order=_r.next_attempt_ms)
 _DEFERRED = _due(
+    _OPEN,
     _r.state == spelled(State.DEFERRED),
-    _r.lane == bindparam("lane"),
     _r.next_attempt_ms <= bindparam("now"),
     order=_r.next_attempt_ms,
 )
 _ABANDONED = _due(
     _r.state == spelled(State.SENDING),
+    _r.lease_until_ms.is_not(None),
     _r.lease_until_ms <= bindparam("now"),
     or_(_r.attempts <= 1, _r.next_attempt_ms <= bindparam("now")),
     order=_r.lease_until_ms,
@@ -116,30 +120,22 @@ def _claim(tx: Tx, job: ClaimJob) -> list[Claimed]:
 
 
 def _due_rows(tx: Tx, job: ClaimJob) -> list[hot.Row]:
-    abandoned = _fetch(tx, job, _ABANDONED, job.limit)[: job.limit]
-    first = abandoned + _lane(tx, job, 0, job.limit - len(abandoned))
+    first = _lane(tx, job, 0, job.limit)
     bulk = _lane(tx, job, 1, max(job.limit - len(first), job.limit // BULK_SHARE))
     return first[: job.limit - len(bulk)] + bulk
 
 
 def _lane(tx: Tx, job: ClaimJob, lane: int, limit: int) -> list[hot.Row]:
     """The rows of one lane whose turn it is, those that waited longest first."""
-    if limit <= 0:
-        return []
-    found = [
-        *_fetch(tx, job, _READY, limit, lane=lane),
-        *_fetch(tx, job, _DEFERRED, limit, lane=lane),
-    ]
+    found: list[hot.Row] = []
+    for statement in (_ABANDONED, _READY, _DEFERRED) if limit else ():
+        query = hot.compile_once(statement, tx.dialect)
+        for upstream in job.upstreams:
+            found += query.rows(
+                tx, {"upstream": upstream, "lane": lane, "now": tx.now_ms, "limit": limit}
+            )
     found.sort(key=itemgetter(_NEXT_ATTEMPT, 0))
     return found[:limit]
-
-
-def _fetch(tx: Tx, job: ClaimJob, statement: Select[Any], limit: int, **more: int) -> list[hot.Row]:
-    query = hot.compile_once(statement, tx.dialect)
-    values = {"now": tx.now_ms, "limit": limit, **more}
-    return [
-        row for upstream in job.upstreams for row in query.rows(tx, values | {"upstream": upstream})
-    ]
 
 
 def _candidate(now: datetime, job: ClaimJob, submission: Submission, row: hot.Row) -> Claimed:

@@ -5,6 +5,7 @@ In: holders and ids. Out: what is still theirs, and when the queue next has some
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import product
 
 from sqlalchemy import bindparam, case, func, select, update
 
@@ -30,20 +31,23 @@ _RENEW = (
     .values(lease_until_ms=bindparam("until"))
     .returning(_r.id)
 )
-_ANY_READY = (
-    select(_r.id)
-    .where(_r.state == spelled(State.READY), _r.upstream == bindparam("upstream"))
-    .limit(1)
-)
-_FIRST_DEFERRED = select(func.min(_r.next_attempt_ms)).where(
-    _r.state == spelled(State.DEFERRED),
+_WAITING = (
+    _r.finished_ms.is_(None),
     _r.upstream == bindparam("upstream"),
     _r.lane == bindparam("lane"),
+)
+_ANY_READY = select(_r.id).where(*_WAITING, _r.state == spelled(State.READY)).limit(1)
+_FIRST_DEFERRED = select(func.min(_r.next_attempt_ms)).where(
+    *_WAITING, _r.state == spelled(State.DEFERRED)
 )
 _LATER = _r.next_attempt_ms > _r.lease_until_ms
 _FIRST_ABANDONED = select(
     func.min(case(((_r.attempts > 1) & _LATER, _r.next_attempt_ms), else_=_r.lease_until_ms))
-).where(_r.state == spelled(State.SENDING), _r.upstream == bindparam("upstream"))
+).where(
+    _r.lease_until_ms.is_not(None),
+    _r.upstream == bindparam("upstream"),
+    _r.lane == bindparam("lane"),
+)
 
 
 def renew(tx: Tx, holder: str, ids: Iterable[int], duration: timedelta) -> frozenset[int]:
@@ -68,7 +72,7 @@ def recover(tx: Tx, holders: Sequence[str] | None = None) -> int:
     first = _r.attempts <= 1
     back = (
         update(tables.recipient)
-        .where(_r.state == spelled(State.SENDING), *owned)
+        .where(_r.lease_until_ms.is_not(None), _r.state == spelled(State.SENDING), *owned)
         .values(
             state=case((first, State.READY.value), else_=State.DEFERRED.value),
             next_attempt_ms=case((first, tx.now_ms), else_=_r.next_attempt_ms),
@@ -85,13 +89,10 @@ def next_due(tx: Tx, upstreams: Sequence[str]) -> datetime | None:
     A time that is past means now.
     """
     moments: list[int | None] = []
-    for upstream in upstreams:
-        here: dict[str, object] = {"upstream": upstream}
-        if hot.compile_once(_ANY_READY, tx.dialect).rows(tx, here):
+    for upstream, lane in product(upstreams, LANES):
+        place: dict[str, object] = {"upstream": upstream, "lane": lane}
+        if hot.compile_once(_ANY_READY, tx.dialect).rows(tx, place):
             return tx.now
-        moments += hot.compile_once(_FIRST_ABANDONED, tx.dialect).rows(tx, here)[0]
-        for lane in LANES:
-            moments += hot.compile_once(_FIRST_DEFERRED, tx.dialect).rows(
-                tx, here | {"lane": lane}
-            )[0]
+        for query in (_FIRST_DEFERRED, _FIRST_ABANDONED):
+            moments += hot.compile_once(query, tx.dialect).rows(tx, place)[0]
     return min((from_ms(moment) for moment in moments if moment is not None), default=None)

@@ -26,7 +26,6 @@ from gatepost.store.ids import to_text
 from gatepost.store.plain import plain
 from gatepost.store.subjects import chunks
 from gatepost.store.tables import mail as tables
-from gatepost.store.tables.mail import spelled
 from gatepost.store.times import from_ms, to_ms
 
 RELEASED = "released"
@@ -40,7 +39,7 @@ CURABLE = (
 )  # fmt: skip
 
 _r, _s = tables.recipient.c, tables.submission.c
-_IN_QUARANTINE = _r.state == spelled(State.QUARANTINED)
+_IN_QUARANTINE = _r.held_ms.is_not(None) & (_r.state == State.QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +141,7 @@ def _drop(tx: Tx, which: ColumnElement[bool], note: str) -> list[int]:
     drop = (
         update(tables.recipient)
         .where(_IN_QUARANTINE, which)
-        .values(state=State.DROPPED, finished_ms=tx.now_ms, **values)
+        .values(state=State.DROPPED, finished_ms=tx.now_ms, held_ms=None, **values)
         .returning(_r.id, _r.submission)
     )
     dropped = list(tx.connection.execute(drop))

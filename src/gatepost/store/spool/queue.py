@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select, update
 
 from gatepost.mail.recipient_state import State
 from gatepost.store.ending import close_finished
@@ -19,12 +19,14 @@ from gatepost.store.ids import to_text
 from gatepost.store.plain import plain
 from gatepost.store.subjects import chunks
 from gatepost.store.tables import mail as tables
-from gatepost.store.tables.mail import spelled
 from gatepost.store.times import from_ms, to_ms
 
 LISTED = (State.READY, State.SENDING, State.DEFERRED, State.HELD)
 
 _r, _s = tables.recipient.c, tables.submission.c
+# Ids in the order of their index would lead along all rows there ever were; this leads
+# through the index of open rows.
+_OPEN_ID = _r.id + 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +62,8 @@ def list_queue(
             _r.upstream, _r.submission, _s.stream, _s.sender, _s.client, _s.received_ms,
         )
         .join_from(tables.recipient, tables.submission, _s.id == _r.submission)
-        .where(or_(*(_r.state == spelled(state) for state in states)), _r.id > after)
-        .order_by(_r.id)
+        .where(_r.finished_ms.is_(None), _r.state.in_(states), _r.id > after)
+        .order_by(_OPEN_ID)
         .limit(limit)
     )  # fmt: skip
     if upstream is not None:
@@ -101,7 +103,11 @@ def hold(tx: Tx, ids: Iterable[int], note: str = "") -> list[int]:
 
 def delete(tx: Tx, ids: Iterable[int], note: str = "") -> list[int]:
     """Ends queued rows without sending; they stay on record as stopped."""
-    values: dict[str, Any] = {"state": State.STOPPED, "finished_ms": tx.now_ms}
+    values: dict[str, Any] = {
+        "state": State.STOPPED,
+        "finished_ms": tx.now_ms,
+        "held_ms": None,
+    }
     if note:
         values["note"] = plain(note)
     return _change(tx, ids, (State.READY, State.DEFERRED, State.HELD), values)
@@ -113,7 +119,7 @@ def give_up(tx: Tx, upstream: str, received_before: datetime, reply: str) -> int
     For rows that no attempt will end, because the upstream is away. The failures are
     reported like any other.
     """
-    waiting = or_(_r.state == spelled(State.READY), _r.state == spelled(State.DEFERRED))
+    waiting = _r.finished_ms.is_(None) & _r.state.in_((State.READY, State.DEFERRED))
     late = (
         select(_r.id)
         .join_from(tables.recipient, tables.submission, _s.id == _r.submission)
@@ -126,7 +132,6 @@ def give_up(tx: Tx, upstream: str, received_before: datetime, reply: str) -> int
             state=State.FAILED,
             last_reply=plain(reply),
             finished_ms=tx.now_ms,
-            held_ms=None,
         )
         .returning(_r.submission)
     )
@@ -138,19 +143,14 @@ def give_up(tx: Tx, upstream: str, received_before: datetime, reply: str) -> int
 def count_states(tx: Tx) -> Mapping[str, int]:
     """How many rows are in each state that is not final, for metrics."""
     states = (*LISTED, State.QUARANTINED)
-    query = (
-        select(_r.state, func.count())
-        .where(or_(*(_r.state == spelled(state) for state in states)))
-        .group_by(_r.state)
-    )
+    query = select(_r.state, func.count()).where(_r.finished_ms.is_(None)).group_by(_r.state)
     found = {row[0]: row[1] for row in tx.connection.execute(query)}
     return {state.value: found.get(state.value, 0) for state in states}
 
 
 def oldest(tx: Tx) -> datetime | None:
     """When the oldest submission that is still queued was received; `None` for an empty queue."""
-    queued = or_(*(_r.state == spelled(state) for state in LISTED))
-    query = select(func.min(_r.id)).where(queued)
+    query = select(func.min(_OPEN_ID)).where(_r.finished_ms.is_(None), _r.state.in_(LISTED))
     first = tx.connection.execute(query).scalar()
     if first is None:
         return None

@@ -31,7 +31,9 @@ from gatepost.store.times import from_ms, to_ms
 OWN_CLIENT = "gatepost"
 
 _r, _s = tables.recipient.c, tables.submission.c
-_UNREPORTED = (_r.state == spelled(State.FAILED)) & _r.reported_ms.is_(None)
+_UNREPORTED = (
+    _r.finished_ms.is_not(None) & (_r.state == spelled(State.FAILED)) & _r.reported_ms.is_(None)
+)
 
 
 @dataclass(frozen=True, slots=True)

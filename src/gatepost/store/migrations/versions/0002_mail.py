@@ -100,16 +100,20 @@ def _recipients() -> None:
         *_moments("last_attempt_ms", "held_ms", "expires_ms", "finished_ms", "reported_ms"),
     )
     op.create_index("recipient_submission", "recipient", ["submission", "finished_ms"])
-    for name, condition, *columns in (
-        ("ready", "state = 'ready'", "upstream", "lane", "next_attempt_ms"),
-        ("deferred", "state = 'deferred'", "upstream", "lane", "next_attempt_ms"),
-        ("sending", "state = 'sending'", "lease_until_ms"),
-        ("held", "state = 'held'", "id"),
-        ("quarantined", "state = 'quarantined'", "expires_ms"),
-        ("awaited", "state = 'quarantined'", "subject"),
-        ("unreported", "state = 'failed' AND reported_ms IS NULL", "submission"),
-    ):
-        _index_where(f"recipient_{name}", "recipient", condition, *columns)
+    _index_where(
+        "recipient_open",
+        "recipient",
+        "finished_ms IS NULL",
+        *("upstream", "lane", "state", "next_attempt_ms"),
+    )
+    _index_where("recipient_leased", "recipient", "lease_until_ms IS NOT NULL", "lease_until_ms")
+    _index_where("recipient_set_aside", "recipient", "held_ms IS NOT NULL", "subject")
+    _index_where(
+        "recipient_unreported",
+        "recipient",
+        "finished_ms IS NOT NULL AND state = 'failed' AND reported_ms IS NULL",
+        "submission",
+    )
 
 
 def _bulk_detection() -> None:
