@@ -120,6 +120,8 @@ def _is_documented(fact: Fact) -> bool:
 def _with_grant(standing: Standing, grant: Grant | None) -> Standing:
     if grant is None:
         return standing
+    if not standing.grants:  # the usual case, a million times in an import
+        return replace(standing, grants=(grant,))
     kept = {_kind_of(known): known for known in standing.grants}
     key = _kind_of(grant)
     kept[key] = _latest(kept[key], grant) if key in kept else grant
@@ -191,19 +193,21 @@ def encode(standing: Standing) -> str:
 
 def _encode_grant(grant: Grant) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for names in (_GRANT_TEXTS, _GRANT_FLAGS):
-        values |= {short: getattr(grant, name) for short, name in names.items()}
+    for short, name in _GRANT_TEXTS.items():
+        if text := getattr(grant, name):
+            values[short] = text
+    for short, name in _GRANT_FLAGS.items():
+        if getattr(grant, name):
+            values[short] = 1
     for short, name in _GRANT_TIMES.items():
         moment = getattr(grant, name)
-        values[short] = None if moment is None else _milliseconds(moment)
+        if moment is not None:
+            values[short] = _milliseconds(moment)
     if grant.text_state is not TextState.NONE:
         values["t"] = grant.text_state.value
-    values["k"] = list(grant.categories)
-    return {
-        short: 1 if value is True else value
-        for short, value in values.items()
-        if value or (short == "a")
-    }
+    if grant.categories:
+        values["k"] = list(grant.categories)
+    return values
 
 
 @lru_cache(maxsize=8192)
