@@ -36,6 +36,7 @@ _SOFT = b"=\r\n"
 _QP_UNIT = re.compile(rb"(=[0-9A-Fa-f]{2})|=[ \t]*+\r?\n|(.)", re.DOTALL)
 _QP_CHUNK = re.compile(rb"(?:=[0-9A-Fa-f]{2}|=[ \t]*+\r?\n|.){1,64}+", re.DOTALL)
 _QP_CLEAN = re.compile(rb"(?:[^=]++|=[0-9A-Fa-f]{2}|=\r\n)*+")
+_QP_SOUND = re.compile(rb"(?:[^=]++|=[0-9A-Fa-f]{2}|=[ \t]*+\r?\n)*+")
 _QP_UNFINISHED = re.compile(rb"=[ \t]*\Z")
 _QP_UNSAFE = re.compile(rb"[^\t !-<>-~]")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
@@ -141,7 +142,13 @@ class QuotedPrintable:
         self.data = self._decode()
 
     def spans(self, edits: Sequence[Edit], sizes: Sizes) -> list[Span]:
-        """One span per edit, set off by soft line breaks."""
+        """One span per edit, set off by soft line breaks.
+
+        Where the body has an equals sign that escapes nothing, which what is put in might
+        join, it is encoded anew as a whole.
+        """
+        if not _QP_SOUND.fullmatch(self._body, 0, self._end):
+            return [self.whole(encode_quoted_printable(splice(self.data, edits), sizes))]
         return [self._span(edit, sizes) for edit in edits]
 
     def whole(self, pieces: Sequence[Piece]) -> Span:
