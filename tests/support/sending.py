@@ -1,7 +1,7 @@
 """A pool towards a scripted upstream, with what came of each copy written down."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from gatepost.flow.transmit.copy import Copy
@@ -21,6 +21,13 @@ def make_copy(
 ) -> Copy:
     recipients = tuple(Recipient(parse(one)) for one in addresses or ("a@one.example",))
     return Copy(mail_from, recipients, content, **more)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Waits for what another side does; fails the test if that takes too long."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - nobody could set an event for us
+            await asyncio.sleep(0.005)
 
 
 class Sending:
@@ -74,11 +81,6 @@ class Sending:
                 self._finished.clear()
                 await self._finished.wait()
         return [self.done[copy] for copy in copies]
-
-    async def wait_for_health(self, changes: int) -> None:
-        async with asyncio.timeout(20):
-            while len(self.health) < changes:
-                await asyncio.sleep(0.005)
 
     def results(self) -> list[Result]:
         """The results of all recipients, in the order in which copies were done."""

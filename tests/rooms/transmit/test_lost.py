@@ -1,12 +1,10 @@
 """Connections that end badly: what becomes of each copy in flight, and nothing is lost."""
 
-import asyncio
-
 import pytest
 
 from gatepost.flow.transmit.route import Timeouts
 from gatepost.mail.outcome import Result, Scope
-from support.sending import Sending, make_copy
+from support.sending import Sending, make_copy, until
 from support.upstream import EXTENSIONS, Drip, Drop, Hang, Raw, Script, Upstream
 
 CHUNKING = (*EXTENSIONS, "CHUNKING")
@@ -74,8 +72,7 @@ async def test_an_idle_connection_closed_by_upstream_harms_nobody():
         Sending(up) as sending,
     ):
         assert words(await sending.send(make_copy())) == [(DELIVERED, 250)]
-        while sending.pool._sessions:
-            await asyncio.sleep(0.005)
+        await until(lambda: not sending.pool._sessions)
         assert words(await sending.send(make_copy())) == [(DELIVERED, 250)]
         assert up.connections == 2
         assert sending.health == []

@@ -9,7 +9,7 @@ from gatepost.flow.transmit import pool as pool_module
 from gatepost.flow.transmit import trouble
 from gatepost.flow.transmit.bucket import Bucket
 from gatepost.mail.outcome import Result, Scope
-from support.sending import Sending, make_copy
+from support.sending import Sending, make_copy, until
 from support.upstream import EXTENSIONS, Drop, Hang, Raw, Script, Slow, Upstream
 
 DELIVERED, DEFERRED, FAILED, UNSENT = (
@@ -44,9 +44,7 @@ async def test_connections_are_opened_on_demand_and_closed_when_idle():
     async with Upstream() as up, Sending(up, idle=0.05) as sending:
         assert up.connections == 0
         await sending.send(make_copy())
-        async with asyncio.timeout(10):
-            while up.open_connections:
-                await asyncio.sleep(0.01)
+        await until(lambda: not up.open_connections)
         assert up.commands[-1][1] == "QUIT"
         await sending.send(make_copy())
         assert up.connections == 2
@@ -148,9 +146,7 @@ async def test_the_pause_grows_while_nothing_gets_through():
         Sending(up, pause=0.01, longest_pause=0.08) as sending,
     ):
         await sending.send(make_copy())
-        async with asyncio.timeout(10):
-            while up.connections < 6:
-                await asyncio.sleep(0.005)
+        await until(lambda: up.connections >= 6)
         assert sending.pool._pause == 0.08
         assert len(sending.health) == 1
 
@@ -184,9 +180,7 @@ async def test_drain_finishes_the_wire_and_gives_back_the_queue():
         waiting = copies(10)
         for copy in waiting:
             sending.pool.put(copy)
-        async with asyncio.timeout(10):
-            while not up.messages:
-                await asyncio.sleep(0.005)
+        await until(lambda: up.messages)
         await sending.pool.drain(5)
         assert set(sending.done) == set(waiting)
         results = sending.results()
@@ -217,9 +211,7 @@ async def test_stop_before_anything_was_begun_costs_no_attempt(event):
         waiting = copies(3)
         for copy in waiting:
             sending.pool.put(copy)
-        async with asyncio.timeout(10):
-            while not up.connections:
-                await asyncio.sleep(0.005)
+        await until(lambda: up.connections)
         await asyncio.sleep(0.02)
         await sending.pool.stop()
         assert sending.results() == [UNSENT] * 3

@@ -10,6 +10,9 @@ lines before it; after that nothing can be matched to its command any more.
 MAX_LINE = 4096  # RFC 5321 says 512; real servers exceed it with URLs
 MAX_REPLY = 65536
 
+_CODES = {b"%d" % code: code for code in range(200, 600)}
+_LAST = frozenset({b" ", b"\r", b""})
+
 
 class GarbledError(Exception):
     """What upstream said is no SMTP."""
@@ -37,31 +40,32 @@ class ReplyReader:
         self._rest = lines.pop()
         if len(self._rest) > MAX_LINE:
             raise GarbledError("a line is too long")
-        return [reply for line in lines if (reply := self._line(line)) is not None]
+        found = []
+        for line in lines:
+            text = line[4:-1] if line[-1:] == b"\r" else line[4:]
+            code = _CODES.get(line[:3])
+            mark = line[3:4]
+            if code is None or len(line) > MAX_LINE or (self._lines and code != self._code):
+                raise GarbledError("a line is no reply")
+            if mark == b"-":
+                self._keep(code, text)
+            elif mark not in _LAST:
+                raise GarbledError("a line is no reply")
+            elif self._lines:
+                found.append((code, self._all(text)))
+            else:
+                found.append((code, text))
+        return found
 
-    def _line(self, line: bytes) -> tuple[int, bytes] | None:
-        if line.endswith(b"\r"):
-            line = line[:-1]
-        head = line[:3]
-        if len(line) > MAX_LINE or len(head) < 3 or not head.isdigit() or head[0] not in b"2345":
-            raise GarbledError("a line is no reply")
-        code = int(head)
-        mark = line[3:4]
-        if self._lines and code != self._code:
-            raise GarbledError("the code changes within a reply")
-        if mark in (b" ", b""):
-            if not self._lines:
-                return code, line[4:]
-            self._lines.append(line[4:])
-            text = b"\n".join(self._lines)
-            self._lines.clear()
-            self._size = 0
-            return code, text
-        if mark != b"-":
-            raise GarbledError("a line is no reply")
+    def _keep(self, code: int, text: bytes) -> None:
         self._code = code
-        self._size += len(line)
+        self._size += len(text) + 4
         if self._size > MAX_REPLY:
             raise GarbledError("a reply is too long")
-        self._lines.append(line[4:])
-        return None
+        self._lines.append(text)
+
+    def _all(self, text: bytes) -> bytes:
+        whole = b"\n".join([*self._lines, text])
+        self._lines.clear()
+        self._size = 0
+        return whole

@@ -20,6 +20,7 @@ noticed only when the pipeline runs empty.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
@@ -75,6 +76,7 @@ class Session(asyncio.Protocol):
         self._offer = offer
         self._desk = desk
         self._limits = _limits(timeouts)
+        self._shortest = min(idle, QUIT_PATIENCE, *self._limits.values())
         self._idle_limit = idle
         self._flight: deque[Transaction] = deque()
         self._ahead = 0
@@ -87,6 +89,7 @@ class Session(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
         self._transport = cast("asyncio.Transport", client.transport)
         self._transport.set_protocol(self)
         self._watch()
@@ -296,13 +299,14 @@ class Session(asyncio.Protocol):
 
         A timer that goes off earlier is left alone: that is cheaper than a new one.
         """
-        if self._ended:
+        if self._ended or self._timer_at <= self._since + self._shortest:
             return
         due = self._since + self._limit()[1]
+        if self._timer_at <= due:
+            return
         if self._timer is not None:
-            if self._timer.when() <= due:
-                return
             self._timer.cancel()
+        self._timer_at = due
         self._timer = self._loop.call_at(due, self._on_timer)
 
     def _limit(self) -> tuple[Stage | None, float]:
@@ -315,6 +319,7 @@ class Session(asyncio.Protocol):
 
     def _on_timer(self) -> None:
         self._timer = None
+        self._timer_at = math.inf
         stage, limit = self._limit()
         if self._loop.time() < self._since + limit:
             self._watch()

@@ -43,6 +43,10 @@ class Mode(Enum):
     CHUNKED = auto()  # pipelined, with BDAT
 
 
+_COMMAND, _REPLY = Want.COMMAND, Want.REPLY  # looked up for every reply
+_SERIAL, _CHUNKED = Mode.SERIAL, Mode.CHUNKED
+
+
 class Transaction:
     """One copy on one connection.
 
@@ -52,7 +56,7 @@ class Transaction:
     """
 
     __slots__ = (
-        "_accepted", "_final", "_outcomes", "_position", "_refusal",
+        "_accepted", "_final", "_outcomes", "_position", "_rcpts", "_refusal",
         "begun", "content_sent", "copy", "leaves_open", "mode", "wants", "wire",
     )  # fmt: skip
 
@@ -68,7 +72,8 @@ class Transaction:
         self._accepted = 0
         self._refusal: Outcome | None = None
         self._final: Outcome | None = None
-        self._outcomes: list[Outcome | None] = [None] * len(wire.rcpts)
+        self._rcpts = len(wire.rcpts)
+        self._outcomes: list[Outcome | None] = [None] * self._rcpts
 
     @property
     def stage(self) -> Stage:
@@ -78,10 +83,9 @@ class Transaction:
             return Stage.RSET
         if position == _MAIL:
             return Stage.MAIL
-        rcpts = len(self.wire.rcpts)
-        if position <= rcpts:
+        if position <= self._rcpts:
             return Stage.RCPT
-        if position == rcpts + 1 and self.mode is not Mode.CHUNKED:
+        if position == self._rcpts + 1 and self.mode is not Mode.CHUNKED:
             return Stage.DATA
         return Stage.DOT
 
@@ -113,25 +117,34 @@ class Transaction:
 
     def take(self, code: int, text: bytes, *, used: bool) -> None:
         """Takes the next reply. `used` as in `trouble.outcome`. Raises `GarbledError`."""
-        stage = self.stage
         position = self._position
         self._position = position + 1
-        kind = code // 100
-        if (kind == 3) is not (stage is Stage.DATA and kind not in (4, 5)):
-            raise GarbledError(f"{code} is no answer to {stage}")
-        self.wants = Want.COMMAND if self.mode is Mode.SERIAL else Want.REPLY
-        if stage is Stage.RCPT:
+        self.wants = _COMMAND if self.mode is _SERIAL else _REPLY
+        if position > self._rcpts:
+            self._take_end(position, code, text, used)
+        elif 300 <= code < 400:
+            raise GarbledError(f"{code} is no answer to a command")
+        elif position > _MAIL:
             self._take_rcpt(position - 1, code, text, used)
-        elif stage is Stage.MAIL:
+        elif position == _MAIL:
             self.begun = True
-            if kind != 2:
-                self._refuse(stage, code, text, used)
-        elif stage is Stage.DATA:
-            self._take_data(code, text, used)
-        elif stage is Stage.DOT:
-            self._finish(stage, code, text, used)
-        elif kind != 2:
-            raise GarbledError(f"{code} is no answer to {stage}")
+            if code >= 300:
+                self._refuse(code, text, used)
+        elif code >= 300:
+            raise GarbledError(f"{code} is no answer to RSET")
+
+    def _take_end(self, position: int, code: int, text: bytes, used: bool) -> None:
+        """The answer to DATA, or to the end of data or BDAT."""
+        asked = position == self._rcpts + 1 and self.mode is not _CHUNKED
+        if code < 400 and (code >= 300) is not asked:
+            raise GarbledError(f"{code} is no answer to {'DATA' if asked else 'content'}")
+        if not asked:
+            self._finish(Stage.DOT, code, text, used)
+        elif code < 400:
+            self.wants = Want.CONTENT if self._accepted else Want.LONE_DOT
+        else:
+            self.leaves_open = True
+            self._finish(Stage.DATA, code, text, used)
 
     def outcomes(self, rest: Outcome) -> Sequence[Outcome]:
         """One outcome per recipient; `rest` for those whom no reply decided."""
@@ -143,27 +156,20 @@ class Transaction:
             if code < 300:
                 self._accepted += 1
             else:
-                self._outcomes[index] = trouble.outcome(Stage.RCPT, _reply(code, text), used=used)
-        serial = self.mode is Mode.SERIAL
-        if serial and not self._accepted and index + 1 == len(self._outcomes):
+                reply = _reply(code, text)
+                self._outcomes[index] = trouble.outcome(Stage.RCPT, reply, used=used)
+        if self.mode is _SERIAL and not self._accepted and index + 1 == self._rcpts:
             self.leaves_open = True
             self.wants = Want.NOTHING
 
-    def _refuse(self, stage: Stage, code: int, text: bytes, used: bool) -> None:
-        self._refusal = trouble.outcome(stage, _reply(code, text), used=used)
-        if self.mode is Mode.SERIAL:
+    def _refuse(self, code: int, text: bytes, used: bool) -> None:
+        self._refusal = trouble.outcome(Stage.MAIL, _reply(code, text), used=used)
+        if self.mode is _SERIAL:
             self.wants = Want.NOTHING
-
-    def _take_data(self, code: int, text: bytes, used: bool) -> None:
-        if code < 400:
-            self.wants = Want.CONTENT if self._accepted else Want.LONE_DOT
-        else:
-            self.leaves_open = True
-            self._finish(Stage.DATA, code, text, used)
 
     def _finish(self, stage: Stage, code: int, text: bytes, used: bool) -> None:
         self.wants = Want.NOTHING
-        if self.mode is Mode.CHUNKED and code >= 300:
+        if self.mode is _CHUNKED and code >= 300:
             self.leaves_open = True
         if self._accepted:
             self._final = trouble.outcome(stage, _reply(code, text), used=used)

@@ -68,14 +68,14 @@ def outcome(stage: Stage, reply: Reply, *, used: bool = False) -> Outcome:
     `used` says that this connection has carried other mail before: a 421 to MAIL then is only
     a full connection, and no attempt is lost. A 2yz is final at `Stage.DOT` alone.
     """
+    if stage is Stage.DOT and reply.positive:
+        return Outcome(Result.DELIVERED, reply, Scope.MESSAGE)
     scope = _SCOPES.get(stage, Scope.CONNECTION)
     if stage in _OPENING:
         return Outcome(Result.UNSENT, reply, Scope.UPSTREAM)
     if reply.code == 421:
         unsent = used and stage in {Stage.MAIL, Stage.RSET}
         return Outcome(Result.UNSENT if unsent else Result.DEFERRED, reply, Scope.CONNECTION)
-    if stage is Stage.DOT and reply.positive:
-        return Outcome(Result.DELIVERED, reply, scope)
     if reply.permanent and stage is not Stage.RSET:
         excused = _NOT_THE_MAIL.get((stage, reply.code))
         return Outcome(Result.DEFERRED, reply, excused) if excused else failed(reply, scope)
