@@ -152,8 +152,9 @@ def test_rs_6_nothing_in_content_ends_it(vector):
     assert not any(end in stuffed[:-5] for end in ends)
 
 
-@given(content_like)
-def test_whole_lines_leaves_whole_lines_alone(content):
+@given(content_like, st.sampled_from([0, commands.SLICE]))
+def test_whole_lines_leaves_whole_lines_alone(content, large):
+    content = b"x" * large + content
     whole = whole_lines(content)
     assert whole_lines(whole) is whole
     assert not whole or whole.endswith(b"\r\n")

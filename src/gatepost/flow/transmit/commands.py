@@ -141,12 +141,20 @@ def whole_lines(content: bytes) -> bytes:
 
     Nothing in it can then be taken for the end of data (RS-4, RS-6).
     """
-    newlines = content.count(b"\n")
-    if newlines != content.count(b"\r\n") or newlines != content.count(b"\r"):
-        content = _BARE_NEWLINE.sub(b"\r\n", content)
-    if content and not content.endswith(b"\r\n"):
-        content += b"\r\n"
-    return content
+    if _is_whole_lines(content):
+        return content
+    content = _BARE_NEWLINE.sub(b"\r\n", content)
+    return content if not content or content.endswith(b"\r\n") else content + b"\r\n"
+
+
+def _is_whole_lines(content: bytes) -> bool:
+    if len(content) > SLICE:
+        pairs = content.count(b"\r\n")
+        whole = content.count(b"\n") == pairs == content.count(b"\r")
+        return whole and content.endswith(b"\r\n")
+    # For ordinary sizes half the price: each line end, CR, LF or both, must have two octets.
+    lines = content.splitlines()
+    return len(content) - sum(map(len, lines)) == 2 * len(lines)
 
 
 def stuff(content: bytes) -> bytes:
