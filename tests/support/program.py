@@ -45,7 +45,7 @@ port = {upstream_port}
 connections = {connections}
 
 [clients.crm]
-networks = ["127.0.0.0/8"]
+networks = ["127.0.0.0/30"]
 streams = ["newsletter", "receipts", "office"]
 default_stream = "newsletter"
 trust_headers = true

@@ -37,6 +37,7 @@ from gatepost.store import content
 from gatepost.store.engine import Store, StoreUnavailable
 from gatepost.store.ids import new_id, to_text
 from gatepost.store.spool.leases import recover
+from gatepost.store.streams import KnownStream, remember_streams
 from gatepost.web.admin import admin_app
 from gatepost.web.recipients import recipient_app
 from gatepost.web.server import Server, bind
@@ -88,10 +89,14 @@ class Gateway:
         await self._stack.aclose()
         maillog.stopped()
 
-    def reload(self, settings: Settings) -> None:
-        """Puts `settings` in force. Raises `WiringError`, and then nothing has changed."""
+    async def reload(self, settings: Settings) -> None:
+        """Puts `settings` in force. Raises `WiringError` or `StoreUnavailable`, and then
+        nothing has changed.
+        """
         fixed = _bound_to_start(self._wiring.settings, settings)
-        self._wiring = wire(settings)
+        wiring = wire(settings)
+        await self._remember_streams(wiring)
+        self._wiring = wiring
         for listener in self.smtp:
             listener.reconfigure(clients=self._wiring.clients, limits=self._wiring.limits)
         self.outbound.forget_plans()
@@ -108,6 +113,7 @@ class Gateway:
         )
         stack.callback(self.store.close)
         self._configure_log()
+        await self._remember_streams(self._wiring)
         self.texts = Texts()
         self._ring = ring_of(self.store.keys)
         self.queue = Queue(self.store, holder=to_text(new_id()), retry_after=_pause_after)
@@ -118,6 +124,11 @@ class Gateway:
         await self._start_web(stack)
         await self._start_smtp(stack)
         self._warn()
+
+    async def _remember_streams(self, wiring: Wiring) -> None:
+        """So that the links of a stream work after it has left the configuration (ME-2)."""
+        known = [KnownStream(one.name, one.sender) for one in wiring.policy.streams.values()]
+        await self.store.write(partial(remember_streams, streams=known))
 
     def _make_outbound(self) -> Outbound:
         composer = Composer(lambda: self._wiring, self.texts, lambda: self._ring)

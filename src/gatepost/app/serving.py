@@ -98,16 +98,23 @@ async def _main(path: Path, settings: Settings, worker: int | None) -> int:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     await gateway.start()
-    loop.add_signal_handler(signal.SIGHUP, _reload, gateway, path)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(_reload(gateway, path))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     await stop.wait()
     await gateway.stop()
     return DONE
 
 
-def _reload(gateway: Gateway, path: Path) -> None:
+async def _reload(gateway: Gateway, path: Path) -> None:
     try:
-        gateway.reload(load(path, os.environ))
-    except (ConfigErrors, WiringError) as errors:
+        await gateway.reload(await asyncio.to_thread(load, path, os.environ))
+    except (ConfigErrors, WiringError, StoreUnavailable) as errors:
         maillog.reload_failed(str(errors))
 
 

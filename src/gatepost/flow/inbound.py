@@ -39,7 +39,7 @@ from gatepost.flow.decide.policy import Facts, Policy
 from gatepost.flow.edit.trace import passed_here
 from gatepost.flow.spool.queue import Queue
 from gatepost.mail.envelope import Arrival, Envelope, Recipient
-from gatepost.mail.message import Message, scan
+from gatepost.mail.message import Defect, Message, scan
 from gatepost.mail.recipient_state import State
 from gatepost.mail.reply import Reply
 from gatepost.mail.stream import Kind, Stream
@@ -60,6 +60,7 @@ from gatepost.store.spool.rows import (
 MAX_HOPS = 100  # Received fields (RFC 5321 §6.3)
 LARGE = 256 * 1024  # octets; above, scanning leaves the event loop and the content goes ahead
 
+_REFUSED = frozenset({Defect.REPEATED_FIELD, Defect.TOO_MANY_FIELDS})  # R5322-2
 _STATE_FOR = {
     Disposition.DELIVER: State.READY,
     Disposition.DROP: State.DROPPED,
@@ -193,6 +194,8 @@ class Inbound:
         hops = message.values("received")
         if len(hops) >= MAX_HOPS or passed_here(hops, sorting.hostname):
             return replies.LOOP
+        if message.defects & _REFUSED:
+            return replies.MALFORMED
         traits = read_traits(message, header_names(sorting.rules))
         recipients = [recipient.address for recipient in envelope.recipients]
         choice = choose_stream(traits, arrival, sorting.rules, policy.streams, len(recipients))
