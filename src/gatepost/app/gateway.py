@@ -90,8 +90,9 @@ class Gateway:
         maillog.stopped()
 
     async def reload(self, settings: Settings) -> None:
-        """Puts `settings` in force. Raises `WiringError` or `StoreUnavailable`, and then
-        nothing has changed.
+        """Puts `settings` in force.
+
+        Raises `WiringError` or `StoreUnavailable`, and then nothing has changed.
         """
         fixed = _bound_to_start(self._wiring.settings, settings)
         wiring = wire(settings)
