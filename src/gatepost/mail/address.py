@@ -25,7 +25,9 @@ _ORDINARY = re.compile(
 )
 _ATOM_CHARACTER = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]|[^\x00-\x9f]")
 _QUOTED = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*)"')
-_LITERAL = re.compile(r"\[(?:IPv6:[0-9A-Fa-f:.]{2,45}|[0-9]{1,3}(?:\.[0-9]{1,3}){3})\]", re.I)
+_LITERAL = re.compile(
+    r"\[(?:IPv6:[0-9A-Fa-f:.]{2,45}|[0-9]{1,3}(?:\.[0-9]{1,3}){3})\]", re.IGNORECASE
+)
 
 ROLE_NAMES = frozenset({
     # RFC 2142, then the names that companies use for the same purpose

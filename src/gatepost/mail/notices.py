@@ -10,27 +10,33 @@ an empty group that names them (RFC 6857), in the text as they are.
 *Fails:* never for values that the nouns admit; control characters become blanks.
 """
 
-import hashlib
-import quopri
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from email.header import Header
 from email.utils import format_datetime
 from enum import StrEnum
 
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.reply import Reply
 from gatepost.mail.verdict import Disposition, Reason
+from gatepost.mail.writing import (
+    ascii_only,
+    boundary_for,
+    clean,
+    fold_words,
+    label,
+    to_value,
+    write_fields,
+    write_multipart,
+    write_part,
+    write_text_part,
+)
 
 MAX_HEADER_OCTETS = 65_536  # of the original's header in a DSN
 MAX_LISTED = 200  # addresses in a campaign summary
 
-_WIDTH = 76
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_ATOMS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]*")
 _HEX_PAIR = re.compile(r"\+([0-9A-F]{2})")
 
 
@@ -76,10 +82,10 @@ def delivery_failure(
     The subject and the opening words follow the gravest action among the fates.
     """
     gravest = next(a for a in Action if any(fate.action is a for fate in fates))
-    boundary = _boundary(message_id)
+    boundary = boundary_for(message_id)
     header = [
-        ("From", f"Mail delivery at {_label(host)} <postmaster@{host}>"),
-        ("To", _to(to)),
+        ("From", f"Mail delivery at {label(host)} <postmaster@{host}>"),
+        ("To", to_value(to)),
         ("Subject", _SUBJECTS[gravest]),
         ("Date", format_datetime(date)),
         ("Message-ID", message_id),
@@ -91,11 +97,13 @@ def delivery_failure(
         ),
     ]
     parts = [
-        _text_part("text/plain", "Notification", _explanation(host, gravest, fates)),
-        _part("message/delivery-status", "Delivery report", _status(host, envid, arrived, fates)),
+        write_text_part("text/plain", "Notification", _explanation(host, gravest, fates)),
+        write_part(
+            "message/delivery-status", "Delivery report", _status(host, envid, arrived, fates)
+        ),
         _original(original_header),
     ]
-    return _fields(header) + b"\r\n" + _multipart(boundary, parts)
+    return write_fields(header) + b"\r\n" + write_multipart(boundary, parts)
 
 
 def campaign_summary(
@@ -117,8 +125,8 @@ def campaign_summary(
     not mailed, of whom the first `listed` are named; it may hold no more than these.
     """
     header = [
-        ("From", f"Gatepost at {_label(host)} <postmaster@{host}>"),
-        ("To", _to(to)),
+        ("From", f"Gatepost at {label(host)} <postmaster@{host}>"),
+        ("To", to_value(to)),
         ("Subject", f"Who was mailed, and who was not: {campaign}"),
         ("Date", format_datetime(date)),
         ("Message-ID", message_id),
@@ -126,7 +134,7 @@ def campaign_summary(
         ("MIME-Version", "1.0"),
     ]
     body = "\n".join(_summary(campaign, stream, started_at, counts, not_mailed[:listed]))
-    return _fields(header) + _text_part("text/plain", "", body)
+    return write_fields(header) + write_text_part("text/plain", "", body)
 
 
 # The texts
@@ -149,9 +157,9 @@ _OPENINGS = {
 def _explanation(host: str, gravest: Action, fates: Sequence[Fate]) -> str:
     lines = [f"This is the mail server at {host}.", "", *textwrap.wrap(_OPENINGS[gravest], 72), ""]
     for fate in fates:
-        lines.append(f"<{_clean(fate.recipient.address.given)}>: {fate.action}")
+        lines.append(f"<{clean(fate.recipient.address.given)}>: {fate.action}")
         said = f"{fate.remote} said: {fate.reply}" if fate.remote else str(fate.reply)
-        lines += textwrap.wrap(_clean(said), 72, initial_indent="    ", subsequent_indent="    ")
+        lines += textwrap.wrap(clean(said), 72, initial_indent="    ", subsequent_indent="    ")
         if fate.will_retry_until:
             lines.append(f"    tried until {format_datetime(fate.will_retry_until)}")
     return "\n".join(lines)
@@ -167,8 +175,8 @@ def _summary(
     total = sum(counts.values())
     mailed = sum(n for (disposition, _), n in counts.items() if disposition is Disposition.DELIVER)
     lines = [
-        f"Campaign:   {_clean(campaign)}",
-        f"Stream:     {_clean(stream)}",
+        f"Campaign:   {clean(campaign)}",
+        f"Stream:     {clean(stream)}",
         f"Started:    {format_datetime(started_at)}",
         "",
         f"{total:>9}  recipients",
@@ -182,7 +190,7 @@ def _summary(
     lines += [f"{n:>9}  {disposition:<12}{reason}" for (disposition, reason), n in rows if n]
     if total > mailed and named:
         lines += ["", "Not mailed:", ""]
-        lines += [f"  {_clean(address)}  ({disposition}, {reason})"
+        lines += [f"  {clean(address)}  ({disposition}, {reason})"
                   for address, disposition, reason in named]  # fmt: skip
         if total - mailed > len(named):
             lines.append(f"  and {total - mailed - len(named)} more")
@@ -195,9 +203,11 @@ def _summary(
 def _status(host: str, envid: str, arrived: datetime, fates: Sequence[Fate]) -> bytes:
     blocks = [[("Reporting-MTA", f"dns; {host}"), ("Arrival-Date", format_datetime(arrived))]]
     if envid:
-        blocks[0].insert(0, ("Original-Envelope-ID", _clean(_from_xtext(envid))))
+        blocks[0].insert(0, ("Original-Envelope-ID", clean(_from_xtext(envid))))
     blocks += [_recipient_fields(fate) for fate in fates]
-    return b"\r\n".join(b"".join(_folded(name, value) for name, value in block) for block in blocks)
+    return b"\r\n".join(
+        b"".join(fold_words(name, value) for name, value in block) for block in blocks
+    )
 
 
 def _recipient_fields(fate: Fate) -> list[tuple[str, str]]:
@@ -206,18 +216,16 @@ def _recipient_fields(fate: Fate) -> list[tuple[str, str]]:
     fields = []
     if recipient.orcpt:
         kind, _, original = recipient.orcpt.partition(";")
-        fields.append(
-            ("Original-Recipient", f"{_clean(kind)}; {_original_address(kind, original)}")
-        )
+        fields.append(("Original-Recipient", f"{clean(kind)}; {_original_address(kind, original)}"))
     final = f"rfc822; {given}" if given.isascii() else f"utf-8; {_utf8_xtext(given)}"
     fields.append(("Final-Recipient", final))
     fields.append(("Action", fate.action))
     fields.append(("Status", _status_code(fate)))
     if fate.remote:
         fields.append(("Remote-MTA", f"dns; {fate.remote}"))
-        fields.append(("Diagnostic-Code", f"smtp; {_ascii(_clean(str(fate.reply)))}"))
+        fields.append(("Diagnostic-Code", f"smtp; {ascii_only(clean(str(fate.reply)))}"))
     elif fate.action is not Action.RELAYED:
-        fields.append(("Diagnostic-Code", f"X-Gatepost; {_ascii(_clean(str(fate.reply)))}"))
+        fields.append(("Diagnostic-Code", f"X-Gatepost; {ascii_only(clean(str(fate.reply)))}"))
     if fate.last_attempt:
         fields.append(("Last-Attempt-Date", format_datetime(fate.last_attempt)))
     if fate.will_retry_until and fate.action is Action.DELAYED:
@@ -241,7 +249,7 @@ def _original_address(kind: str, original: str) -> str:
     decoded = _from_xtext(original)
     if kind.strip().lower() == "utf-8":
         return _utf8_xtext(decoded, special="")
-    return _clean(decoded) if decoded.isascii() and decoded.isprintable() else _clean(original)
+    return clean(decoded) if decoded.isascii() and decoded.isprintable() else clean(original)
 
 
 def _from_xtext(text: str) -> str:
@@ -259,11 +267,8 @@ def _utf8_xtext(address: str, special: str = "\\+=") -> str:
         rf"\x{{{ord(character):02X}}}"
         if character in special or not "\x20" < character < "\x7f"
         else character
-        for character in _clean(address)
+        for character in clean(address)
     )
-
-
-# Parts and lines
 
 
 def _original(header: bytes) -> bytes:
@@ -271,96 +276,4 @@ def _original(header: bytes) -> bytes:
         header = header[: header.rfind(b"\n", 0, MAX_HEADER_OCTETS) + 1]
     lines = header.splitlines()
     text = b"".join(line + b"\r\n" for line in lines if line)
-    return _part("text/rfc822-headers", "Header of the original message", text)
-
-
-def _text_part(kind: str, description: str, text: str) -> bytes:
-    charset = "us-ascii" if text.isascii() else "utf-8"
-    octets = "".join(f"{line}\r\n" for line in text.split("\n")).encode("utf-8", "replace")
-    return _part(f"{kind}; charset={charset}", description, octets)
-
-
-def _part(kind: str, description: str, octets: bytes) -> bytes:
-    """A part with 7bit content: as it is, or quoted-printable if it must be (RFC 6522 §4)."""
-    fields = [("Content-Type", kind)]
-    if description:
-        fields.append(("Content-Description", description))
-    encoding = "7bit"
-    if not _is_seven_bit(octets):
-        encoding = "quoted-printable"
-        octets = quopri.encodestring(octets.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
-    fields.append(("Content-Transfer-Encoding", encoding))
-    return _fields(fields) + b"\r\n" + octets
-
-
-def _is_seven_bit(octets: bytes) -> bool:
-    return (
-        octets.isascii()
-        and b"\0" not in octets
-        and all(len(line) <= 998 for line in octets.split(b"\r\n"))
-    )
-
-
-def _multipart(boundary: str, parts: Sequence[bytes]) -> bytes:
-    mark = f"--{boundary}\r\n".encode()
-    return b"".join(mark + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()
-
-
-def _fields(fields: Sequence[tuple[str, str]]) -> bytes:
-    return b"".join(_field(name, value) for name, value in fields)
-
-
-def _field(name: str, value: str) -> bytes:
-    """A header field: structured values come ready; what is not ASCII or too long is encoded."""
-    if name == "Subject":
-        clean = _clean(value)
-        if not clean.isascii() or len(clean) > 900:
-            value = Header(clean, "utf-8", maxlinelen=_WIDTH, header_name=name).encode(
-                linesep="\r\n"
-            )
-        else:
-            return _folded(name, clean)
-    return f"{name}: {value}\r\n".encode("ascii", "replace")
-
-
-def _folded(name: str, value: str) -> bytes:
-    """A field of words, folded between them so that lines stay short where they can."""
-    lines = textwrap.wrap(
-        f"{name}: {value}",
-        _WIDTH,
-        subsequent_indent=" ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    folded = "".join(f"{piece}\r\n" for line in lines for piece in _cut(line))
-    return folded.encode("ascii", "replace")
-
-
-def _cut(line: str) -> list[str]:
-    """A line in pieces of legal length; only a word of more than 900 characters has several."""
-    return [line[:900], *(f" {line[at : at + 900]}" for at in range(900, len(line), 900))]
-
-
-def _to(address: str) -> str:
-    clean = _clean(address)
-    if clean.isascii():
-        return f"<{clean}>"
-    return Header(clean, "utf-8", maxlinelen=_WIDTH).encode(linesep="\r\n") + ":;"
-
-
-def _label(host: str) -> str:
-    """A host name inside an unquoted display name."""
-    return host if _ATOMS.fullmatch(host) else f'"{host}"'
-
-
-def _clean(text: str) -> str:
-    return _CONTROLS.sub(" ", text).strip()
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode("ascii")
-
-
-def _boundary(message_id: str) -> str:
-    """Made of the message id; no line of ours begins with it by chance."""
-    return "=_" + hashlib.blake2b(message_id.encode("utf-8", "replace"), digest_size=15).hexdigest()
+    return write_part("text/rfc822-headers", "Header of the original message", text)

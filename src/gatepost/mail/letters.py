@@ -1,0 +1,125 @@
+"""Letters that Gatepost writes to people about mail that came back.
+
+In: facts, and the date, message id and host as arguments. Out: whole messages as bytes.
+`confirmation` answers an unsubscribe mail (RFC 3834: once, to the envelope sender, marked as
+automatic; RD-5, RD-6); `forwarded` hands on what only a person can deal with, whole and as an
+attachment, so that nobody's signature breaks and no From is used that is not ours.
+
+*Fails:* never; control characters become blanks.
+*Known limits:* a message that is neither 7bit nor 8bit mail (NUL, lines over 998 octets) is
+attached as a file.
+"""
+
+import base64
+import re
+from datetime import datetime
+from email.utils import format_datetime
+
+from gatepost.mail.writing import (
+    MAX_LINE,
+    boundary_for,
+    clean,
+    encoded_words,
+    is_seven_bit,
+    label,
+    to_value,
+    write_fields,
+    write_multipart,
+    write_text_part,
+)
+
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,240}>")
+_PHRASE = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]+")
+
+
+def confirmation(
+    *,
+    name: str,
+    address: str,
+    to: str,
+    subject: str,
+    text: str,
+    in_reply_to: str,
+    date: datetime,
+    message_id: str,
+) -> bytes:
+    """The answer to an unsubscribe mail, from `address`, which it was sent to.
+
+    `in_reply_to` is the Message-ID it had; left out if it is not one.
+    """
+    header = [
+        ("From", f"{_phrase(name)} <{clean(address)}>"),
+        ("To", to_value(to)),
+        ("Subject", subject),
+        ("Date", format_datetime(date)),
+        ("Message-ID", message_id),
+        ("Auto-Submitted", "auto-replied"),
+        ("MIME-Version", "1.0"),
+    ]
+    if _MESSAGE_ID.fullmatch(in_reply_to):
+        header[5:5] = [("In-Reply-To", in_reply_to), ("References", in_reply_to)]
+    return write_fields(header) + write_text_part("text/plain", "", text)
+
+
+def forwarded(
+    *,
+    host: str,
+    to: str,
+    mailbox: str,
+    mail_from: str,
+    original: bytes,
+    date: datetime,
+    message_id: str,
+) -> bytes:
+    """What came to `mailbox` from the envelope sender `mail_from`, for a person to read."""
+    boundary = boundary_for(message_id)
+    header = [
+        ("From", f"Gatepost at {label(host)} <postmaster@{host}>"),
+        ("To", to_value(to)),
+        ("Subject", f"Mail to {clean(mailbox)}"),
+        ("Date", format_datetime(date)),
+        ("Message-ID", message_id),
+        ("Auto-Submitted", "auto-generated"),
+        ("MIME-Version", "1.0"),
+        ("Content-Type", f'multipart/mixed;\r\n boundary="{boundary}"'),
+    ]
+    text = (
+        f"The attached message came to {clean(mailbox)}\n"
+        f"from {clean(mail_from) or 'a mail server, without a return address'}.\n\n"
+        "It asks for a person: an answer goes to whoever wrote it, not to this mail."
+    )
+    parts = [write_text_part("text/plain", "", text), _attached(original)]
+    return write_fields(header) + b"\r\n" + write_multipart(boundary, parts)
+
+
+def _attached(original: bytes) -> bytes:
+    """RFC 2046 §5.2.1: message/rfc822 has no encoding but 7bit and 8bit."""
+    seven_bit = is_seven_bit(original)
+    if seven_bit or (b"\0" not in original and _has_short_lines(original)):
+        fields = [
+            ("Content-Type", "message/rfc822"),
+            ("Content-Disposition", "attachment"),
+            ("Content-Transfer-Encoding", "7bit" if seven_bit else "8bit"),
+        ]
+        return write_fields(fields) + b"\r\n" + original
+    fields = [
+        ("Content-Type", "application/octet-stream"),
+        ("Content-Disposition", 'attachment; filename="original.eml"'),
+        ("Content-Transfer-Encoding", "base64"),
+    ]
+    octets = base64.encodebytes(original).replace(b"\n", b"\r\n")
+    return write_fields(fields) + b"\r\n" + octets
+
+
+def _has_short_lines(octets: bytes) -> bool:
+    return all(len(line) <= MAX_LINE for line in octets.split(b"\r\n"))
+
+
+def _phrase(name: str) -> str:
+    """A display name as RFC 5322 §3.2.5 and RFC 2047 §5 want it."""
+    text = clean(name)
+    if _PHRASE.fullmatch(text):
+        return text
+    if text.isascii():
+        return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+    return encoded_words(text, "From")
