@@ -10,9 +10,21 @@ from typing import Annotated
 import typer
 
 from gatepost import __version__
-from gatepost.cli import config
+from gatepost.cli import (
+    audience,
+    campaign,
+    config,
+    consent,
+    ledger,
+    quarantine,
+    queue,
+    sender,
+    source,
+    suppression,
+)
 from gatepost.cli.desk import Desk, DeskGroup
 from gatepost.cli.init import init
+from gatepost.cli.password import hash_password_command
 from gatepost.cli.serve import serve
 
 __all__ = ["app"]
@@ -61,4 +73,17 @@ def gatepost(
 
 app.command()(init)
 app.command()(serve)
-app.add_typer(config.app, name="config")
+for _noun in (
+    config,
+    source,
+    consent,
+    audience,
+    quarantine,
+    queue,
+    campaign,
+    sender,
+    suppression,
+    ledger,
+):
+    app.add_typer(_noun.app, name=_noun.__name__.rpartition(".")[2])
+app.command("hash-password")(hash_password_command)

@@ -29,7 +29,6 @@ from gatepost.store import ledger
 from gatepost.store.engine import Store, StoreUnavailable
 from gatepost.store.trouble import classify, exception_for
 
-
 N = TypeVar("N")
 
 
@@ -65,7 +64,8 @@ class DeskGroup(TyperGroup):
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             say(f"{place}{error.strerror or error}")
-            raise typer.Exit(Status.OUT_OF_REACH) from error
+            status = Status.BAD_USE if error.filename else Status.OUT_OF_REACH
+            raise typer.Exit(status) from error
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
@@ -122,9 +122,29 @@ class Desk:
         """A stream of the configuration. Raises `Refusal`, naming those that exist."""
         return _named(name, self.policy.streams, "stream")
 
+    def bulk_stream(self, name: str) -> Stream:
+        """A stream that needs consent. Raises `Refusal`."""
+        stream = self.stream(name)
+        if not stream.is_bulk:
+            raise Refusal(f"the stream {name} is {stream.kind}: its mail needs no consent")
+        return stream
+
+    def bulk_streams(self) -> dict[str, Stream]:
+        """The streams that need consent, by name."""
+        return {name: one for name, one in sorted(self.policy.streams.items()) if one.is_bulk}
+
     def check_sender(self, name: str) -> str:
         """`name`, if it is a sender of the configuration. Raises `Refusal`."""
         return _named(name, self.policy.senders, "sender").name
+
+    def sender_or_only(self, name: str | None) -> str:
+        """The sender of that name or, where none is given, the only one there is."""
+        if name is not None:
+            return self.check_sender(name)
+        senders = list(self.policy.senders)
+        if len(senders) != 1:
+            raise Refusal(f"say which sender with --sender: {listing(senders)}")
+        return senders[0]
 
 
 def desk_of(ctx: typer.Context) -> Desk:

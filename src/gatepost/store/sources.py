@@ -178,7 +178,7 @@ def add_text(
     `SourceError`.
     """
     of_source = _known_source(tx, source_name)
-    body = unicodedata.normalize("NFC", body.replace("\r\n", "\n")).strip()
+    body = as_kept(body)
     if not body:
         raise SourceError("the consent text is empty")
     version = version or _next_label(tx, of_source)
@@ -210,6 +210,11 @@ def add_text(
         )
     )
     return version
+
+
+def as_kept(body: str) -> str:
+    """A text as it is kept and compared: NFC, with newlines of one kind."""
+    return unicodedata.normalize("NFC", body.replace("\r\n", "\n")).strip()
 
 
 def attest(tx: Tx, source_name: str, version: str, attestations: Attestations) -> None:

@@ -1,0 +1,297 @@
+"""A row of an import file → the facts it is evidence of, or the reason why it is of none.
+
+In: the values of a row, by name; what the flags of the command give by default; the streams,
+sources and bases there are; the time. Out: a `Finding` with an address and facts. What is
+refused says so in words for whoever has to correct the file (`RowError`).
+
+A row says two things apart from each other: that somebody left (`withdrawal`), and that
+somebody agreed (`grant`). All withdrawals of a file are recorded before any grant, so that a
+row further down is seen against them.
+
+Nothing is read into a row: a basis that is explicit consent, or whose life is counted, needs
+the time of its act (HS-4, HS-7), double opt-in without a confirmation is a request (JU-17),
+and who left comes back by a newer act with an explanation only (HR-4, HR-8, E5). Forbidden
+bases are recorded, so that the reason stands on record (HS-14).
+
+*Known limits:* a time without a zone is taken as UTC, a date as its first moment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from gatepost.consent.bases import Bases, Basis, Strength
+from gatepost.consent.evidence import EventKind, Fact, TextState
+from gatepost.consent.fold import DOUBLE_OPT_IN, fold
+from gatepost.consent.leaving import left_at
+from gatepost.consent.standing import Person
+from gatepost.mail.address import Address, AddressError, parse
+
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_SEPARATORS = str.maketrans({";": ",", "|": ","})
+_GRANTS = frozenset({EventKind.GRANTED, EventKind.RESUBSCRIBED})
+
+
+class RowError(ValueError):
+    """The row is refused; the message says why and what would help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A source as an import sees it: whom it collects for, and what its texts are worth."""
+
+    name: str
+    sender: str = ""
+    streams: tuple[str, ...] = ()
+    current: str = ""
+    texts: Mapping[str, TextState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Against what rows are checked. `streams` maps the bulk streams to their senders."""
+
+    now: datetime
+    streams: Mapping[str, str]
+    origins: Mapping[str, Origin]
+    bases: Bases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What the command's flags say for rows that do not say it themselves."""
+
+    stream: str = ""
+    source: str = ""
+    basis: str = ""
+    at: datetime | None = None
+    bought: bool = False
+    informed: bool = False
+    could_decline: bool = False
+
+
+class Finding(NamedTuple):
+    """A fact about somebody. `timeless` says that the row gave no time, and `at` is ours."""
+
+    address: Address
+    fact: Fact
+    timeless: bool = False
+
+
+def withdrawal(
+    values: Mapping[str, str], frame: Frame, defaults: Defaults, *, left: bool = False
+) -> Finding | None:
+    """That the person of this row left its stream, if the row says so. Raises `RowError`.
+
+    `left` is the word of a column that knows no time: then the time is that of the import.
+    """
+    text = values.get("withdrawn_at", "")
+    at = _time(text, "withdrawn_at", frame)
+    if at is None and not left:
+        return None
+    stream = _stream(values, frame, defaults)
+    fact = Fact(
+        kind=EventKind.WITHDRAWN,
+        at=at or frame.now,
+        sender=frame.streams[stream],
+        stream=stream,
+        actor="import",
+        method="import",
+        note=values.get("note", ""),
+    )
+    return Finding(_address(values), fact, at is None)
+
+
+def grant(
+    values: Mapping[str, str], frame: Frame, defaults: Defaults, *, left: bool = False
+) -> Finding | None:
+    """What the person of this row agreed to; `None` where it only says that they left.
+
+    Raises `RowError`.
+    """
+    address = _address(values)
+    name = values.get("basis") or defaults.basis
+    left = left or bool(values.get("withdrawn_at"))
+    if left and not (name and (values.get("event_at") or values.get("confirmed_at"))):
+        return None
+    if not name:
+        raise RowError("no basis: what did the person do? Give a basis column, or --basis")
+    event_at = _time(values.get("event_at", ""), "event_at", frame) or defaults.at
+    basis = _basis(name, frame)
+    stream = _stream(values, frame, defaults)
+    origin = _origin(values, frame, defaults, stream)
+    confirmed_at = _time(values.get("confirmed_at", ""), "confirmed_at", frame)
+    at = event_at or confirmed_at
+    if at is None and not basis.never_counts:
+        raise RowError(f"the basis {name} needs the time of the act: give event_at")
+    if at is not None and confirmed_at is not None and confirmed_at < at:
+        raise RowError("confirmed_at is before event_at")
+    version, state = _text(values, origin)
+    unconfirmed = name == DOUBLE_OPT_IN and confirmed_at is None
+    fact = Fact(
+        kind=EventKind.REQUESTED if unconfirmed else EventKind.GRANTED,
+        at=at or frame.now,
+        sender=frame.streams[stream],
+        stream=stream,
+        basis=name,
+        source=origin.name,
+        text_version=version,
+        text_state=state,
+        actor="import",
+        method="import",
+        url=values.get("url", ""),
+        ip=values.get("ip", ""),
+        user_agent=values.get("user_agent", ""),
+        confirmed_at=confirmed_at,
+        last_activity_at=_time(values.get("last_activity_at", ""), "last_activity_at", frame),
+        categories=split(values.get("categories", "")),
+        bought=defaults.bought and basis.strength is Strength.SOFT_OPT_IN,
+        informed=defaults.informed and basis.strength is Strength.SOFT_OPT_IN,
+        could_decline=defaults.could_decline and basis.strength is Strength.SOFT_OPT_IN,
+        note=values.get("note", ""),
+    )
+    return Finding(address, fact, at is None)
+
+
+def seen_against(
+    fact: Fact, person: Person, explanation: str, *, never_counts: bool = False
+) -> Fact:
+    """The grant as it is to be recorded about this person. Raises `RowError`.
+
+    Somebody who left is resubscribed by a newer act, with an explanation (HR-4, E5); an older
+    one is recorded and lifts nothing, like one on a basis that never counts. Whom an erasure
+    removed only returns by themselves.
+    """
+    if person.erased_at is not None:
+        raise RowError(
+            f"the person was erased on {person.erased_at:%Y-%m-%d}: only they can come back, "
+            "through the sender's own form"
+        )
+    left = left_at(person)
+    if never_counts or left is None or fact.at <= left or fact.kind is not EventKind.GRANTED:
+        return fact
+    if not explanation.strip():
+        raise RowError(
+            f"the person left on {left:%Y-%m-%d}, before this: say in a note how they came back"
+        )
+    return replace(fact, kind=EventKind.RESUBSCRIBED, explanation=explanation.strip())
+
+
+def after(person: Person, fact: Fact) -> Person:
+    """The person once `fact` is recorded, for who only wants to know what would happen."""
+    return replace(person, standing=fold(person.standing, fact))
+
+
+def identity(fact: Fact, *, timeless: bool = False) -> bytes:
+    """Two facts with one identity are one: the second is not recorded again.
+
+    What may change between two imports of one file does not belong to it: the source's text
+    and what it is worth, notes, and whether the act was seen as a return.
+    """
+    return replace(
+        fact,
+        kind=EventKind.GRANTED if fact.kind in _GRANTS else fact.kind,
+        at=_EARLIEST if timeless else fact.at,
+        text_version="",
+        text_state=TextState.NONE,
+        explanation="",
+        note="",
+    ).payload()
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Words with commas, semicolons or bars between them."""
+    parts = (part.strip() for part in text.translate(_SEPARATORS).split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def read_time(text: str) -> datetime | None:
+    """An ISO 8601 time, in UTC where it names no zone; `None` for "" and for zeros.
+
+    Raises `ValueError`.
+    """
+    text = text.strip()
+    if not text.strip("0-: T.Z"):
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("out of range") from error
+
+
+def _time(text: str, name: str, frame: Frame) -> datetime | None:
+    try:
+        moment = read_time(text)
+    except ValueError as error:
+        raise RowError(
+            f"{name} {_short(text)} is no ISO 8601 time: write 2027-03-01 or 2027-03-01T10:00:00Z"
+        ) from error
+    if moment is not None and moment > frame.now:
+        raise RowError(f"{name} {_short(text)} is in the future")
+    if moment is not None and moment < _EARLIEST:
+        raise RowError(f"{name} {_short(text)} is before there was mail")
+    return moment
+
+
+def _address(values: Mapping[str, str]) -> Address:
+    try:
+        return parse(values["address"])
+    except AddressError as error:
+        raise RowError(f"no address: {error}") from error
+
+
+def _stream(values: Mapping[str, str], frame: Frame, defaults: Defaults) -> str:
+    name = values.get("stream") or defaults.stream
+    if not name:
+        raise RowError("no stream: give a stream column, or --stream")
+    if name not in frame.streams:
+        raise RowError(f"no bulk stream is named {_short(name)}: there are {_list(frame.streams)}")
+    return name
+
+
+def _basis(name: str, frame: Frame) -> Basis:
+    basis = frame.bases.find(name)
+    if basis is None:
+        raise RowError(f"unknown basis {_short(name)}: docs/commands.md lists them")
+    return basis
+
+
+def _origin(values: Mapping[str, str], frame: Frame, defaults: Defaults, stream: str) -> Origin:
+    name = values.get("source") or defaults.source
+    if not name:
+        raise RowError("no source: give a source column, or --source")
+    origin = frame.origins.get(name)
+    if origin is None:
+        raise RowError(f"there is no source {_short(name)}: add it with gatepost source add")
+    problem = misuse(origin, stream, frame.streams[stream])
+    if problem:
+        raise RowError(problem)
+    return origin
+
+
+def misuse(origin: Origin, stream: str, sender: str) -> str:
+    """Why a consent from `origin` cannot be one for `stream`; "" if it can (JU-12, JU-31)."""
+    if origin.sender and origin.sender != sender:
+        return f"the source {origin.name} collects for {origin.sender}, not for {sender}"
+    if origin.streams and stream not in origin.streams:
+        return f"the source {origin.name} collects for {_list(origin.streams)}, not for {stream}"
+    return ""
+
+
+def _text(values: Mapping[str, str], origin: Origin) -> tuple[str, TextState]:
+    version = values.get("text_version") or origin.current
+    if version and version not in origin.texts:
+        raise RowError(f"the source {origin.name} has no text version {_short(version)}")
+    return version, origin.texts.get(version, TextState.NONE)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _list(names: "Mapping[str, str] | tuple[str, ...]") -> str:
+    return ", ".join(sorted(names)) or "none"
