@@ -21,7 +21,7 @@ from gatepost.app.housekeeping import Housekeeping, quarantine_until
 from gatepost.app.notices import Notices
 from gatepost.app.texts import Texts
 from gatepost.app.wiring import Wiring, ring_of, tls_context, wire
-from gatepost.config import Settings
+from gatepost.config import Settings, to_streams
 from gatepost.config.gateway import SmtpSettings
 from gatepost.flow.accept.door import Role, Tls
 from gatepost.flow.accept.passwords import Passwords
@@ -273,11 +273,35 @@ class Gateway:
         bulk = [stream for stream in policy.streams.values() if stream.is_bulk]
         maillog.unsigned_streams([s.name for s in bulk if not self._wiring.dkim.get(s.sender)])
         maillog.observing([stream.name for stream in bulk if stream.observe])
+        maillog.without_effect(_without_effect(self._wiring.settings))
 
 
 def _pause_after(attempt: int) -> timedelta:
     """When a claimed row is due again if nothing is heard of its attempt."""
     return STANDARD.first if attempt <= 1 else STANDARD.steady
+
+
+_NOT_YET = (
+    ("retention", "evidence"),
+    ("complaints", "answer_within"),
+    ("complaints", "stop_within"),
+)
+
+
+def _without_effect(settings: Settings) -> Sequence[str]:
+    """Settings that were changed from their default and that nothing acts on yet."""
+    sections = ((getattr(settings, section), section, key) for section, key in _NOT_YET)
+    changed = [
+        f"{section}.{key}"
+        for given, section, key in sections
+        if getattr(given, key) != getattr(type(given)(), key)
+    ]
+    waiting = timedelta(hours=48)  # the default of `release_within`
+    return changed + [
+        f"streams.{stream.name}.release_within"
+        for stream in to_streams(settings).values()
+        if stream.release_within != waiting
+    ]
 
 
 _FIXED = {

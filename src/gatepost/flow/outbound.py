@@ -27,7 +27,7 @@ from gatepost.flow.spool.queue import Queue
 from gatepost.flow.spool.schedule import next_attempt
 from gatepost.flow.transmit.copy import Copy
 from gatepost.flow.transmit.pool import Pool
-from gatepost.mail.outcome import Outcome, Result
+from gatepost.mail.outcome import Outcome, Result, Scope
 from gatepost.mail.recipient_state import State
 from gatepost.mail.reply import Reply
 from gatepost.mail.verdict import Disposition, Reason, Verdict
@@ -36,8 +36,10 @@ from gatepost.store.ids import to_text
 from gatepost.store.spool.rows import Claimed, Marked, Review, Ruling, Submission
 
 IDLE_SECONDS = 2.0  # how long a row that fell due may wait unnoticed
+HELD_BACK = timedelta(seconds=1)
 FEEDERS = 2  # composing and waiting for the wire overlap
 
+POSTMASTER = "postmaster"  # the rule by which our own postmaster gets everything (R5321-2)
 EXPIRED = Reply(554, "5.4.7", "delivery time expired")
 SET_ASIDE = Reply(451, "4.3.0", "set aside: the copy could not be composed")
 _STATE_FOR = {
@@ -178,7 +180,7 @@ class Outbound:
     def _note(self, rows: Sequence[Claimed], marks: Sequence[Marked]) -> None:
         for row, mark in zip(rows, marks, strict=True):
             self._tally[mark.state] += 1
-            if mark.state in {State.FAILED, State.DEFERRED}:
+            if mark.state is State.FAILED or (mark.state is State.DEFERRED and mark.counted):
                 maillog.attempt_failed(
                     to_text(row.submission.id), row.recipient.address.key, mark.state,
                     row.attempts, mark.reply,
@@ -190,8 +192,13 @@ class Outbound:
         match outcome.result:
             case Result.DELIVERED:
                 return Marked(row.id, State.DELIVERED, reply)
+            case Result.UNSENT if outcome.scope is Scope.MESSAGE:
+                # Held back before its first byte: the next claim decides with the withdrawal
+                # on record; a moment later, so that doubt about clocks cannot make a loop.
+                soon = self._clock() + HELD_BACK
+                return Marked(row.id, State.DEFERRED, "", next_attempt=soon, counted=False)
             case Result.UNSENT:
-                return Marked(row.id, State.READY, reply, counted=False)
+                return Marked(row.id, State.READY, "", counted=False)
             case Result.FAILED:
                 return Marked(row.id, State.FAILED, reply, report=True)
             case Result.DEFERRED:
@@ -230,6 +237,9 @@ class Outbound:
             return [Ruling(row.verdict, State.HELD) if unknown else None for row in review.rows]
         rulings: list[Ruling | None] = []
         for row in review.rows:
+            if row.verdict.rule == POSTMASTER:
+                rulings.append(None)
+                continue
             verdict = policy.judge(
                 stream,
                 row.recipient.address,
