@@ -90,19 +90,29 @@ class Postfix:
             "virtual_mailbox_domains": " ".join(sorted(domains)),
             "virtual_mailbox_base": self.maildirs,
             "virtual_mailbox_maps": f"texthash:{self.folder}/mailboxes",
-            "virtual_uid_maps": f"static:65534",
-            "virtual_gid_maps": f"static:65534",
+            "virtual_uid_maps": "static:65534",
+            "virtual_gid_maps": "static:65534",
         }
 
     def __enter__(self):
-        for name, mode in (("queue", 0o755), ("data", 0o755), ("etc", 0o755), ("log", 0o777), ("mail", 0o777)):
+        for name, mode in (
+            ("queue", 0o755),
+            ("data", 0o755),
+            ("etc", 0o755),
+            ("log", 0o777),
+            ("mail", 0o777),
+        ):
             (self.folder / name).mkdir()
             (self.folder / name).chmod(mode)
         shutil.chown(self.folder / "data", "postfix")
         etc = self.folder / "etc"
-        (etc / "main.cf").write_text("".join(f"{key} = {value}\n" for key, value in self._settings.items()))
+        (etc / "main.cf").write_text(
+            "".join(f"{key} = {value}\n" for key, value in self._settings.items())
+        )
         (etc / "master.cf").write_text(MASTER.format(port=f"127.0.0.1:{self.port}"))
-        (self.folder / "mailboxes").write_text("".join(f"{address} {address}/\n" for address in self._mailboxes))
+        (self.folder / "mailboxes").write_text(
+            "".join(f"{address} {address}/\n" for address in self._mailboxes)
+        )
         self._command("start")
         self._wait_for_port()
         return self
@@ -123,10 +133,15 @@ class Postfix:
         folder = self.maildirs / address / "new"
         if not folder.is_dir():
             return []
-        return [path.read_bytes() for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)]
+        return [
+            path.read_bytes()
+            for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        ]
 
     def queue_is_empty(self):
-        listing = subprocess.run(["postqueue", "-c", self.folder / "etc", "-j"], capture_output=True, check=True)
+        listing = subprocess.run(
+            ["postqueue", "-c", self.folder / "etc", "-j"], capture_output=True, check=True
+        )
         return not listing.stdout.strip()
 
     def _command(self, word):
