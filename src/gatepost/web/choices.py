@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gatepost.consent.bases import BUILT_IN
+from gatepost.consent.leaving import has_left_everything
 from gatepost.consent.standing import STRANGER, Grant, Person
 from gatepost.mail.stream import Stream
 
@@ -68,24 +69,6 @@ def is_blocked(person: Person) -> bool:
     return any(one.scope == "all" for one in person.suppressions)
 
 
-def has_left(person: Person) -> bool:
-    """Whether a withdrawal is the last thing that happened to the stream.
-
-    In doubt the answer is no: one event too many says the same thing twice, one too few
-    would be a withdrawal that is not on record.
-    """
-    withdrawn_at = person.standing.withdrawn_at
-    if withdrawn_at is None:
-        return False
-    return all(max(grant.at, grant.effective_at) < withdrawn_at for grant in person.standing.grants)
-
-
-def has_left_everything(person: Person) -> bool:
-    """Whether unsubscribing from everything is the last thing that happened; in doubt, no."""
-    said = [one.since for one in person.suppressions if one.reason == "unsubscribed"]
-    return bool(said) and _nothing_since(person, max(said))
-
-
 def changes(
     streams: Sequence[Stream], persons: Mapping[str, Person], wish: Wish, now: datetime
 ) -> tuple[list[Stream], list[str]]:
@@ -112,11 +95,6 @@ def changes(
 def _counts(grant: Grant, stream: Stream) -> bool:
     confirmed = grant.confirmed_at is not None or not stream.double_opt_in
     return confirmed and not grant.pending and grant.basis not in _WORTHLESS
-
-
-def _nothing_since(person: Person, moment: datetime) -> bool:
-    grants = person.standing.grants
-    return all(max(grant.at, grant.effective_at) < moment for grant in grants)
 
 
 def _last_word_against(person: Person) -> datetime | None:

@@ -16,13 +16,13 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from gatepost import maillog
+from gatepost.consent.leaving import has_left
 from gatepost.consent.tokens import Purpose
 from gatepost.store.people import UnknownSubject
 from gatepost.store.trouble import StoreUnavailable
 from gatepost.web import counters
 from gatepost.web.answer import CSS, TEXT, Answer, Send
 from gatepost.web.body import Receive
-from gatepost.web.choices import has_left
 from gatepost.web.health import LOOK, add_health
 from gatepost.web.links import Links
 from gatepost.web.page import Pages

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gatepost.consent.evidence import EventKind, Fact, TextState
+from gatepost.consent.leaving import has_left
 from gatepost.consent.standing import Person
 from gatepost.consent.tokens import Purpose
 from gatepost.store import ids, people
@@ -19,7 +20,6 @@ from gatepost.store.transaction import BatchOp, Tx
 from gatepost.web import body, counters
 from gatepost.web.answer import Answer
 from gatepost.web.body import Receive
-from gatepost.web.choices import has_left
 from gatepost.web.links import Link, Links
 from gatepost.web.page import PAGE_FIELD, Pages
 from gatepost.web.site import Site

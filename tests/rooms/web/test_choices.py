@@ -7,9 +7,10 @@ import pytest
 
 from gatepost.consent.evidence import EventKind, Fact
 from gatepost.consent.fold import fold_all
+from gatepost.consent.leaving import has_left
 from gatepost.consent.standing import STRANGER, Person, Suppression
 from gatepost.mail.stream import Kind, Stream
-from gatepost.web.choices import Wish, changes, has_left, is_blocked, is_on, may_join, may_undo
+from gatepost.web.choices import Wish, changes, is_blocked, is_on, may_join, may_undo
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 NEWS = Stream(name="news", kind=Kind.BULK, sender="acme")
