@@ -22,7 +22,7 @@ from gatepost.app.notices import Notices
 from gatepost.app.wiring import Wiring
 from gatepost.flow.outbound import EXPIRED, Outbound
 from gatepost.flow.spool.queue import LEASE, Queue
-from gatepost.store import campaigns, content, ledger, people
+from gatepost.store import campaigns, complaint_rate, content, ledger, people
 from gatepost.store.engine import Store, StoreUnavailable, Tx
 from gatepost.store.spool import quarantine, sightings
 from gatepost.store.spool import queue as queue_rows
@@ -33,6 +33,7 @@ RENEW_SECONDS = LEASE.total_seconds() / 8
 NOTICES_SECONDS = 5.0
 REPORT_SECONDS = 2.0
 TERMS_SECONDS = 300.0
+COMPLAINTS_SECONDS = 60.0
 METRICS_SECONDS = 10.0
 DISK_SECONDS = 2.0
 FRESH_FOR = timedelta(hours=1)  # longer than any copy is on its way
@@ -84,6 +85,7 @@ class Housekeeping:
             Chore("delivery reports", NOTICES_SECONDS, self._notices.report_failures),
             Chore("campaign summaries", NOTICES_SECONDS, self._notices.sum_up),
             Chore("terms", TERMS_SECONDS, self.apply_terms),
+            Chore("complaint rate", COMPLAINTS_SECONDS, self.watch_complaints),
             Chore("metrics", METRICS_SECONDS, self._count),
         )
 
@@ -120,8 +122,9 @@ class Housekeeping:
         self._mark, endings = await self._store.read(
             partial(people.withdrawals_after, mark=self._mark)
         )
+        heard = self._store.now()
         for ending in endings:
-            fresh.add(ending.subject, ending.sender, ending.stream, ending.at)
+            fresh.hear(ending.subject, ending.sender, ending.stream, recorded=ending.at, at=heard)
         fresh.set_stops(*await self._store.read(_stops))
         fresh.prune(self._store.now() - FRESH_FOR)
 
@@ -163,6 +166,24 @@ class Housekeeping:
         await self._until_done("staged content swept", content.sweep_staged, rounds=1)
         window = wiring.sorting.bulk_window
         await self._store.write(partial(sightings.forget, older_than=2 * window))
+
+    async def watch_complaints(self) -> None:
+        """Freezes the senders that too many complain about; thawing is for people (ME-9)."""
+        wiring = self._wiring()
+        given = wiring.settings.complaints
+        alarms = await self._store.read(
+            partial(
+                complaint_rate.find_alarms,
+                senders=wiring.policy.senders,
+                rate=given.freeze_rate,
+                minimum_delivered=given.minimum_delivered,
+            )
+        )
+        if alarms:
+            for alarm in await self._store.write(partial(complaint_rate.freeze, alarms=alarms)):
+                maillog.sender_frozen(alarm.sender, alarm.complaints, alarm.delivered)
+        if await self._store.read(campaigns.frozen_senders):
+            await self._store.write(complaint_rate.rest_frozen)
 
     async def _until_done(
         self, chore: str, do: Callable[[Tx], int], *, rounds: int = 10_000

@@ -84,8 +84,8 @@ class Sorting:
 class Onward(Protocol):
     """The way out, as far as the way in hands things over (`outbound.Outbound`)."""
 
-    def room(self, upstream: str) -> int:
-        """How many rows may be claimed while they are put."""
+    def room(self, upstream: str, *, urgent: bool) -> int:
+        """How many rows may be claimed while they are put; `urgent` is what is not bulk."""
 
     def offer(self, rows: Sequence[Claimed], content: bytes, decided_at: datetime) -> None:
         """Takes over rows that were claimed while they were put."""
@@ -232,7 +232,7 @@ class Inbound:
     async def _put(self, case: Case) -> PutResult:
         policy = self._policy()
         upstream = policy.upstream_of(case.stream)
-        room = self._onward.room(upstream)
+        room = self._onward.room(upstream, urgent=not case.stream.is_bulk)
         submission, decided_at = ids.new_id(), self._store.now()
         staged = len(case.content) > LARGE
         if staged:

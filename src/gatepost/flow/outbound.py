@@ -5,6 +5,9 @@ store. A row is claimed and decided in one transaction; composing and signing ru
 wire in threads, some 16 copies at a time; the list of fresh withdrawals is asked before the
 first byte.
 
+An upstream that goes away takes nothing with it: what was in hand for it goes back to the
+spool, where it ages, and where another gateway may find it.
+
 *Fails:* never for one mail's sake: what cannot be composed is set aside (`held`) and counted.
 A store out of reach stops claiming until it is back; outcomes are kept until they are written.
 """
@@ -36,6 +39,7 @@ from gatepost.store.ids import to_text
 from gatepost.store.spool.rows import Claimed, Marked, Review, Ruling, Submission
 
 IDLE_SECONDS = 2.0  # how long a row that fell due may wait unnoticed
+SETTLE_SECONDS = 2.0  # for the last outcomes to be written
 HELD_BACK = timedelta(seconds=1)
 FEEDERS = 2  # composing and waiting for the wire overlap
 
@@ -96,46 +100,72 @@ class Outbound:
         self._pools: Mapping[str, Pool] = {}
         self._threads = ThreadPoolExecutor(FEEDERS, thread_name_prefix="compose")
         self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._claiming: asyncio.Task[None] | None = None
+        self._feeders: dict[str, list[asyncio.Task[None]]] = {}
+        self._stopping = False
+        self._more = True  # the last claim found something
         self._tally: Counter[str] = Counter()
-        self._planning: dict[int, asyncio.Future[Composed]] = {}
+        self._planning: dict[tuple[int, int], asyncio.Future[Composed]] = {}
+        self._configuration = 0  # plans made under an earlier one are not kept
 
     async def start(self, pools: Mapping[str, Pool]) -> None:
         """Begins to claim and send; `pools` has one per upstream, "" for the default."""
         self._pools = pools
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._claim_forever())]
-        self._tasks += [
-            loop.create_task(self._feed(upstream)) for upstream in pools for _ in range(FEEDERS)
-        ]
+        self._claiming = asyncio.get_running_loop().create_task(self._claim_forever())
+        for upstream in pools:
+            self._start_feeders(upstream)
+
+    async def wind_up(self, grace_seconds: float) -> None:
+        """Begins no further copy, and finishes what is on the wire.
+
+        What is accepted from here on stays in the spool.
+        """
+        self._stopping = True
+        self._wake.set()
+        feeders = [task for tasks in self._feeders.values() for task in tasks]
+        for task in feeders:
+            task.cancel()
+        await asyncio.gather(*feeders, return_exceptions=True)
+        await asyncio.gather(*(pool.drain(grace_seconds) for pool in self._pools.values()))
+        if self._claiming is not None:  # not cancelled: it may hold rows that nobody else knows of
+            await asyncio.wait({self._claiming}, timeout=SETTLE_SECONDS)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Finishes what is on the wire, gives everything else back to the spool."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
-        for pool in self._pools.values():
-            await pool.drain(grace_seconds)
-            await pool.stop()
-        self._give_back(self._hand.empty())
+        """Winds up, and gives everything in hand back to the spool."""
+        await self.wind_up(0 if self._stopping else grace_seconds)
+        for upstream in self._pools:
+            self._give_back(self._hand.empty(upstream))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._queue.settle(), grace_seconds)
+            await asyncio.wait_for(self._queue.settle(), SETTLE_SECONDS)
+        if self._queue.unwritten:
+            maillog.outcomes_lost(self._queue.unwritten)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def wake(self) -> None:
         """Something may be due in the store."""
         self._wake.set()
 
+    def on_health(self, upstream: str, healthy: bool) -> None:
+        """Told when an upstream went away, or is back."""
+        if healthy:
+            self._wake.set()
+        elif not self._stopping:
+            for task in self._feeders.get(upstream, ()):
+                task.cancel()  # it waits for room; what it holds goes back
+            self._start_feeders(upstream)
+            self._give_back(self._hand.empty(upstream))
+
     def forget_plans(self) -> None:
         """Copies made from now on follow the configuration in force."""
+        self._configuration += 1
         self._hand.forget_plans()
 
-    def room(self, upstream: str) -> int:
+    def room(self, upstream: str, *, urgent: bool = False) -> int:
         """How many rows may be claimed directly while they are put, without a second look."""
         pool = self._pools.get(upstream)
-        return self._hand.room if pool is not None and pool.healthy else 0
+        if pool is None or not pool.healthy or self._stopping:
+            return 0
+        return self._hand.room(upstream, urgent=urgent)
 
     def offer(self, rows: Sequence[Claimed], content: bytes, decided_at: datetime) -> None:
         """Takes over rows that were claimed when they were put, with the content at hand."""
@@ -165,10 +195,11 @@ class Outbound:
         marks = [
             self._marked(row, outcome) for row, outcome in zip(tag.rows, outcomes, strict=True)
         ]
-        self._hand.release(len(marks))
+        self._hand.release(tag.rows)
         self._queue.mark(marks)
         self._note(tag.rows, marks)
-        if self._hand.is_low or any(mark.state is State.READY for mark in marks):
+        low = self._more and self._hand.is_low(tag.rows[0].upstream)
+        if low or any(mark.state is State.READY for mark in marks):
             self._wake.set()
 
     def report(self) -> None:
@@ -211,22 +242,40 @@ class Outbound:
                 return Marked(row.id, State.DEFERRED, reply, next_attempt=following)
 
     async def _claim_forever(self) -> None:
-        while True:
-            rows: Sequence[Claimed] = ()
-            upstreams = [name for name, pool in self._pools.items() if pool.healthy]
+        loop = asyncio.get_running_loop()
+        full_until = 0.0
+        while not self._stopping:
             self._wake.clear()
-            if upstreams and self._hand.is_low:
-                try:
-                    rows = await self._queue.claim(
-                        upstreams, self._hand.room, self._review, self._policy().needs_standing
-                    )
-                except StoreUnavailable as error:
-                    maillog.store_unavailable("claim", error)
-            if rows:
-                self._hand.take(rows, self._clock(), None)
-            else:
+            healthy = [name for name, pool in self._pools.items() if pool.healthy]
+            low = [name for name in healthy if self._hand.is_low(name)]
+            got = await self._claim(low)
+            self._more = got > 0
+            if len(low) < len(healthy) and loop.time() >= full_until:
+                # Where a long mailing fills the hand, other mail still gets its turn.
+                await self._claim([name for name in healthy if name not in low], urgent=True)
+                full_until = loop.time() + IDLE_SECONDS
+            if not got and not self._stopping:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
+
+    async def _claim(self, upstreams: Sequence[str], *, urgent: bool = False) -> int:
+        rooms = [self._hand.room(upstream, urgent=urgent) for upstream in upstreams]
+        limit = min(rooms, default=0)
+        if not limit:
+            return 0
+        decided_at = self._clock()  # before the decision, never after it
+        try:
+            rows = await self._queue.claim(
+                upstreams, limit, self._review, self._policy().needs_standing, urgent_only=urgent
+            )
+        except StoreUnavailable as error:
+            maillog.store_unavailable("claim", error)
+            return 0
+        except Exception as error:  # noqa: BLE001  the next turn may go better
+            maillog.housekeeping_failed("claim", error)
+            return 0
+        self._hand.take(rows, decided_at, None)
+        return len(rows)
 
     def _review(self, review: Review) -> list[Ruling | None]:
         """The decision at the claim, in the claim's transaction."""
@@ -259,6 +308,10 @@ class Outbound:
         expires = self._quarantine_until(now) if state is State.QUARANTINED else None
         return Ruling(verdict, state, expires)
 
+    def _start_feeders(self, upstream: str) -> None:
+        loop = asyncio.get_running_loop()
+        self._feeders[upstream] = [loop.create_task(self._feed(upstream)) for _ in range(FEEDERS)]
+
     async def _feed(self, upstream: str) -> None:
         pool = self._pools[upstream]
         while True:
@@ -278,7 +331,7 @@ class Outbound:
                 continue
             for place, copy in enumerate(copies):
                 try:
-                    if not pool.room():
+                    if pool.healthy and not pool.room():
                         await pool.wait_for_room()
                 except asyncio.CancelledError:
                     for unsent in copies[place:]:
@@ -298,21 +351,24 @@ class Outbound:
         composed = self._hand.plan_of(work.submission.id)
         if composed is not None:
             return composed
-        planning = self._planning.get(work.submission.id)
+        key = self._configuration, work.submission.id
+        planning = self._planning.get(key)
         if planning is None:  # the feeders share one planning of a submission
             planning = asyncio.ensure_future(self._plan(work.submission))
-            self._planning[work.submission.id] = planning
-            planning.add_done_callback(lambda _: self._planning.pop(work.submission.id))
+            self._planning[key] = planning
+            planning.add_done_callback(lambda _: self._planning.pop(key))
         return await asyncio.shield(planning)
 
     async def _plan(self, submission: Submission) -> Composed:
+        configuration = self._configuration
         content = self._hand.content_of(submission.id)
         if content is None:
             content = await self._load(submission.id)
         composed = await asyncio.get_running_loop().run_in_executor(
             self._threads, self._compose, submission, content
         )
-        self._hand.keep_plan(submission.id, composed, len(content))
+        if configuration == self._configuration:
+            self._hand.keep_plan(submission.id, composed, len(content))
         return composed
 
     def _give_back(self, works: Sequence[Work]) -> None:
@@ -321,5 +377,5 @@ class Outbound:
 
     def _end(self, rows: Sequence[Claimed], state: State) -> None:
         reply = str(SET_ASIDE) if state is State.HELD else ""
-        self._hand.release(len(rows))
+        self._hand.release(rows)
         self._queue.mark([Marked(row.id, state, reply, counted=False) for row in rows])

@@ -7,16 +7,17 @@ process adds it here before answering; those of other processes are read from th
 several times a second.
 
 In: subject, sender, stream ("" for every bulk stream of the sender), and when the copy was
-decided. Out: yes or no. A copy decided well after the withdrawal was decided in its
-knowledge: whoever came back in the meantime gets mail again.
+decided. Out: yes or no. A copy decided after the withdrawal was known was decided in its
+knowledge: whoever came back in the meantime gets mail again. So what counts is when this
+process learned of a withdrawal, not when it was made: a long transaction of another process
+may have begun long before anybody could see what it wrote.
 *Known limits:* entries are kept for as long as a copy can be on its way, not forever.
 """
 
 from datetime import datetime, timedelta
 
-# Withdrawals of other processes carry the time at which their transaction began, and clocks
-# are read at slightly different moments: within this span the withdrawal wins.
-BENEFIT_OF_THE_DOUBT = timedelta(seconds=5)
+# The store's clock may be set while we run: within this span the withdrawal wins.
+BENEFIT_OF_THE_DOUBT = timedelta(seconds=1)
 
 
 class FreshWithdrawals:
@@ -24,6 +25,7 @@ class FreshWithdrawals:
 
     def __init__(self) -> None:
         self._since: dict[tuple[int, str, str], datetime] = {}
+        self._recorded: dict[tuple[int, str, str], datetime] = {}
         self._stopped_campaigns: frozenset[int] = frozenset()
         self._frozen_senders: frozenset[str] = frozenset()
 
@@ -31,8 +33,18 @@ class FreshWithdrawals:
         return len(self._since)
 
     def add(self, subject: int, sender: str, stream: str, at: datetime) -> None:
-        """Note a withdrawal recorded at `at`; `sender` "" stands for all senders (erasure)."""
+        """Note a withdrawal known at `at`; `sender` "" stands for all senders (erasure)."""
         self._since[subject, sender, stream] = at
+
+    def hear(
+        self, subject: int, sender: str, stream: str, *, recorded: datetime, at: datetime
+    ) -> None:
+        """Note what the store tells at `at`; the same again, told later, changes nothing."""
+        key = subject, sender, stream
+        known = self._recorded.get(key)
+        if known is None or recorded > known:
+            self._recorded[key] = recorded
+            self.add(*key, at)
 
     def covers(self, subject: int, sender: str, stream: str, decided_at: datetime) -> bool:
         """Whether a copy of `stream` to `subject`, decided at `decided_at`, must not start."""
@@ -66,3 +78,4 @@ class FreshWithdrawals:
         """Drop entries older than `before`; every copy decided by then has ended."""
         for key in [key for key, at in self._since.items() if at < before]:
             del self._since[key]
+            self._recorded.pop(key, None)

@@ -4,12 +4,16 @@ In: claimed rows. Out: work for one upstream, cut so that it can be composed in 
 that is not bulk goes first, because somebody waits for it. Plans and contents are kept while
 they are likely to be used again, within a bound of bytes.
 
+Each upstream has a share of its own, so that one that is slow or away keeps nobody else
+waiting; and mail that is not bulk has a reserve, so that it need not wait until a long
+mailing has left enough room.
+
 *Known limits:* belongs to one event loop.
 """
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -19,7 +23,8 @@ from gatepost.store.spool.rows import Claimed, Submission
 
 P = TypeVar("P")
 
-IN_HAND = 4000  # recipients claimed and not finished
+IN_HAND = 4000  # recipients of one upstream, claimed and not finished
+URGENT_RESERVE = 500  # more than these, for mail that is not bulk
 BULK_AT_A_TIME = 16
 TOGETHER = 100  # recipients in one transaction (RFC 5321 §4.5.3.1.8)
 KEPT_BYTES = 64_000_000
@@ -41,20 +46,19 @@ class Hand(Generic[P]):
     def __init__(self) -> None:
         self._waiting: dict[str, tuple[deque[Work], deque[Work]]] = {}
         self._news: dict[str, asyncio.Event] = {}
-        self._count = 0
+        self._counts: Counter[str] = Counter()
         self._contents: OrderedDict[int, bytes] = OrderedDict()
         self._plans: OrderedDict[int, tuple[P, int]] = OrderedDict()
         self._kept_bytes = 0
 
-    @property
-    def room(self) -> int:
-        """How many more rows may be claimed."""
-        return max(0, IN_HAND - self._count)
+    def room(self, upstream: str, *, urgent: bool = False) -> int:
+        """How many more rows may be claimed for `upstream`."""
+        bound = IN_HAND + URGENT_RESERVE if urgent else IN_HAND
+        return max(0, bound - self._counts[upstream])
 
-    @property
-    def is_low(self) -> bool:
-        """Whether it is time to claim more."""
-        return self._count <= IN_HAND // 2
+    def is_low(self, upstream: str) -> bool:
+        """Whether it is time to claim more for `upstream`."""
+        return self._counts[upstream] <= IN_HAND // 2
 
     def take(self, rows: Sequence[Claimed], decided_at: datetime, content: bytes | None) -> None:
         """Adds rows that were just claimed; `content` if all are of one submission at hand."""
@@ -72,7 +76,7 @@ class Hand(Generic[P]):
                 portion = members[start : start + size]
                 lane.append(Work(portion[0].submission, portion, decided_at))
             self._news[upstream].set()
-        self._count += len(rows)
+            self._counts[upstream] += len(members)
 
     async def next(self, upstream: str) -> Work:
         """The next work for `upstream`; waits until there is some."""
@@ -85,17 +89,17 @@ class Hand(Generic[P]):
             self._news[upstream].clear()
             await self._news[upstream].wait()
 
-    def release(self, count: int) -> None:
-        """So many rows have ended or were given back."""
-        self._count -= count
+    def release(self, rows: Iterable[Claimed]) -> None:
+        """These rows have ended or were given back."""
+        for row in rows:
+            self._counts[row.upstream] -= 1
 
-    def empty(self) -> list[Work]:
-        """Everything that still waits, taken out."""
+    def empty(self, upstream: str) -> list[Work]:
+        """Everything that still waits for `upstream`, taken out."""
         works: list[Work] = []
-        for lanes in self._waiting.values():
-            for lane in lanes:
-                works.extend(lane)
-                lane.clear()
+        for lane in self._lane(upstream):
+            works.extend(lane)
+            lane.clear()
         return works
 
     def content_of(self, submission: int) -> bytes | None:

@@ -14,9 +14,9 @@ cannot be written is kept and tried again, because forgetting it would mail some
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 
+from gatepost import maillog
 from gatepost.flow.spool.fresh import FreshWithdrawals
 from gatepost.store.engine import Store, StoreUnavailable
 from gatepost.store.spool.claim import CLAIM
@@ -82,8 +82,13 @@ class Queue:
         limit: int,
         decide: Callable[[Review], Sequence[Ruling | None]],
         needs_standing: Callable[[str], bool],
+        *,
+        urgent_only: bool = False,
     ) -> Sequence[Claimed]:
-        """Due recipients of `upstreams`, decided again and now `sending` for us."""
+        """Due recipients of `upstreams`, decided again and now `sending` for us.
+
+        `urgent_only` leaves bulk mail where it is.
+        """
         rows = await self._store.batch(
             CLAIM,
             ClaimJob(
@@ -94,6 +99,7 @@ class Queue:
                 retry_after=self._retry_after,
                 decide=decide,
                 needs_standing=needs_standing,
+                urgent_only=urgent_only,
             ),
         )
         self._held.update(row.id for row in rows)
@@ -120,8 +126,7 @@ class Queue:
     async def settle(self) -> None:
         """Returns when everything marked so far is written."""
         while self._flushing is not None:
-            with suppress(asyncio.CancelledError):
-                await asyncio.shield(self._flushing)
+            await asyncio.wait({self._flushing})
 
     @property
     def unwritten(self) -> int:
@@ -133,10 +138,23 @@ class Queue:
             while self._marks:
                 rows, self._marks = self._marks, []
                 try:
-                    await self._store.batch(MARK, MarkJob(self.holder, rows))
-                    self._held.difference_update(row.id for row in rows)
+                    await self._write(rows)
                 except StoreUnavailable:
                     self._marks = rows + self._marks
                     await asyncio.sleep(RETRY_MARK_SECONDS)
         finally:
             self._flushing = None
+
+    async def _write(self, rows: list[Marked]) -> None:
+        try:
+            await self._store.batch(MARK, MarkJob(self.holder, rows))
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  one bad row must not take the others along
+            if len(rows) > 1:
+                for row in rows:
+                    await self._write([row])
+                return
+            # Its lease runs out, and it is taken up again on the schedule of retries.
+            maillog.housekeeping_failed("mark", error)
+        self._held.difference_update(row.id for row in rows)

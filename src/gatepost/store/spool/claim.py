@@ -121,6 +121,8 @@ def _claim(tx: Tx, job: ClaimJob) -> list[Claimed]:
 
 def _due_rows(tx: Tx, job: ClaimJob) -> list[hot.Row]:
     first = _lane(tx, job, 0, job.limit)
+    if job.urgent_only:
+        return first
     bulk = _lane(tx, job, 1, max(job.limit - len(first), job.limit // BULK_SHARE))
     return first[: job.limit - len(bulk)] + bulk
 

@@ -6,6 +6,7 @@ must not keep the queue from moving.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Update, bindparam, select, update
@@ -36,6 +37,7 @@ RECIPIENT_COLUMNS = (
 )  # fmt: skip
 RECIPIENT_NAMES = tuple(column.name for column in RECIPIENT_COLUMNS)
 
+_RECEIVED = select(_s.received_ms).where(_s.id == bindparam("id"))
 _BY_ID = select(*SUBMISSION_COLUMNS).where(_s.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -48,6 +50,12 @@ def submissions(tx: Tx, ids: Iterable[int]) -> dict[int, Submission]:
         for row in hot.compile_once(_BY_ID, tx.dialect).rows(tx, chunk):
             found[row[0]] = submission_from(row)
     return found
+
+
+def received_at(tx: Tx, submission: int) -> datetime | None:
+    """When a submission came in; `None` where it is not on record (any more)."""
+    rows = hot.compile_once(_RECEIVED, tx.dialect).rows(tx, {"id": submission})
+    return from_ms(rows[0][0]) if rows else None
 
 
 def submission_from(row: Sequence[Any]) -> Submission:

@@ -193,7 +193,8 @@ class ClaimJob:
 
     `retry_after` gives the time to the next attempt from the number of this one (1 for the
     first). `decide` returns one entry per row: `None` where the recorded verdict stands.
-    Streams for which `needs_standing` is false are decided without a look-up.
+    Streams for which `needs_standing` is false are decided without a look-up. `urgent_only`
+    leaves bulk mail where it is.
     """
 
     holder: str
@@ -203,6 +204,7 @@ class ClaimJob:
     retry_after: Callable[[int], timedelta]
     decide: Callable[[Review], Sequence[Ruling | None]]
     needs_standing: Callable[[str], bool] = bool
+    urgent_only: bool = False
 
 
 class Marked(NamedTuple):
