@@ -236,6 +236,11 @@ def stopping(grace_seconds: float) -> None:
     _log.info("stopping", grace_seconds=grace_seconds)
 
 
+def outcomes_lost(count: int) -> None:
+    """The store could not be told of so many outcomes: these copies will be sent again."""
+    _log.error("the store took no outcomes: these recipients get a second copy", count=count)
+
+
 def stopped() -> None:
     """Everything has ended."""
     _log.info("stopped")

@@ -168,8 +168,7 @@ class Gateway:
     def _pool(self, name: str) -> Pool:
         def on_health(healthy: bool, reply: Reply) -> None:
             maillog.upstream_changed(name, healthy, str(reply))
-            if healthy:
-                self.outbound.wake()
+            self.outbound.on_health(name, healthy)
 
         return Pool(
             self._wiring.routes[name],
