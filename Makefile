@@ -2,10 +2,11 @@
 # make test   all tests, against the built wheel, with all set-up
 # make lint   ruff, mypy --strict, import-linter
 # make bench  delivered recipients per second beside a plain Postfix
+# make docs   the pages that are made from the code
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench check constraints clean
+.PHONY: demo test lint bench docs check constraints clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -26,6 +27,9 @@ lint: $(VENV)/.wheel
 bench: $(VENV)/.wheel
 	.ci/packages bench
 	$(PYTHON) bench/run.py
+
+docs: $(VENV)/.wheel
+	$(PYTHON) docs/generate.py
 
 # The environment holds exactly what constraints.txt names, checked by hash.
 $(VENV)/.packages: constraints.txt .ci/environment

@@ -2,7 +2,8 @@
 
 `for_reason` is the table for verdicts. The `Reply` values are what a conductor answers after
 DATA; the `bytes` values are the session's own, encoded once. Every 2yz, 4yz and 5yz has an
-enhanced status code of the same class (RFC 2034, RX-8); greeting, EHLO and 3yz have none.
+enhanced status code of the same class, from the registry of RFC 5248 (RFC 2034, RX-8);
+greeting, EHLO and 3yz have none.
 """
 
 from typing import Final

@@ -227,12 +227,12 @@ class Session(Secured):
     def _keywords(self) -> bytes:
         words = [
             self.door.hostname,
-            "PIPELINING",
-            f"SIZE {self.door.limits.message_size}",
-            "8BITMIME",
-            "SMTPUTF8",
-            "ENHANCEDSTATUSCODES",
-            "DSN",
+            "PIPELINING",  # RFC 2920
+            f"SIZE {self.door.limits.message_size}",  # RFC 1870
+            "8BITMIME",  # RFC 6152
+            "SMTPUTF8",  # RFC 6531
+            "ENHANCEDSTATUSCODES",  # RFC 2034
+            "DSN",  # RFC 3461
         ]
         if self.door.tls is Tls.STARTTLS and not self.under_tls:
             words.append("STARTTLS")
