@@ -37,20 +37,20 @@ _refused_connections = Counter(
 _internal_errors = Counter("gatepost_internal_errors", "Errors of our own, by place", ["place"])
 _store_errors = Counter("gatepost_store_errors", "Operations the store could not do", ["place"])
 _upstream_up = Gauge(
-    "gatepost_upstream_up", "Whether upstream takes mail", ["upstream"], multiprocess_mode="min"
+    "gatepost_upstream_up", "Whether upstream takes mail", ["upstream"], multiprocess_mode="livemin"
 )
 _queued = Gauge(
     "gatepost_queued_recipients", "Recipients in the spool by state", ["state"],
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )  # fmt: skip
 _unsigned = Gauge(
     "gatepost_unsigned_streams",
     "Bulk streams whose one-click headers no DKIM signature of ours covers",
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 _observing = Gauge(
     "gatepost_observing_streams", "Bulk streams in mode observe: consent is not enforced",
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )  # fmt: skip
 
 Addresses = Literal["plain", "hashed", "none"]
@@ -234,6 +234,11 @@ def started(version: str, workers: int) -> None:
 def stopping(grace_seconds: float) -> None:
     """What is on the wire is finished, then everything ends."""
     _log.info("stopping", grace_seconds=grace_seconds)
+
+
+def worker_ended(place: int, status: int) -> None:
+    """A worker died, by a signal if `status` is negative; it is started again."""
+    _log.error("worker ended, starting it again", worker=place, status=status)
 
 
 def outcomes_lost(count: int) -> None:

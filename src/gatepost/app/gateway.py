@@ -9,16 +9,19 @@ was opened is closed again.
 """
 
 import asyncio
+import os
 import ssl
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 
 from gatepost import __version__, maillog
 from gatepost.app.composing import Composer
+from gatepost.app.holders import holders
 from gatepost.app.housekeeping import Housekeeping, quarantine_until
 from gatepost.app.notices import Notices
+from gatepost.app.supervisor import Place
 from gatepost.app.texts import Texts
 from gatepost.app.wiring import Wiring, ring_of, tls_context, wire
 from gatepost.config import Settings, to_streams
@@ -35,7 +38,7 @@ from gatepost.flow.transmit.pool import Pool
 from gatepost.mail.reply import Reply
 from gatepost.store import content
 from gatepost.store.engine import Store, StoreUnavailable
-from gatepost.store.ids import new_id, to_text
+from gatepost.store.ids import to_text
 from gatepost.store.spool.leases import recover
 from gatepost.store.streams import KnownStream, remember_streams
 from gatepost.web.admin import admin_app
@@ -43,29 +46,21 @@ from gatepost.web.recipients import recipient_app
 from gatepost.web.server import Server, bind
 from gatepost.web.site import Site
 
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 7.0  # all is over within ten
 
 
 class Gateway:
     """Everything of one process.
 
-    `alone` says that no other process serves this store, so that whatever is claimed in it is
-    a dead process's. `share_ports` is for workers. `leads` is the worker that does what only
-    one needs to do.
+    `place` says which worker of how many it is; `None` is the only one. The first does what
+    only one needs to do.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        alone: bool = True,
-        share_ports: bool = False,
-        leads: bool = True,
-    ) -> None:
+    def __init__(self, settings: Settings, *, place: Place | None = None) -> None:
         self._wiring = wire(settings)
-        self._alone = alone
-        self._share_ports = share_ports
-        self._leads = leads
+        self._share_ports = place is not None
+        self._place = place or Place(0, 1)
+        self._leads = self._place.number == 0
         self._stack = AsyncExitStack()
         self.smtp: list[Listener] = []
         self.pages: Server | None = None
@@ -81,11 +76,14 @@ class Gateway:
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
-        maillog.started(__version__, self._wiring.settings.server.workers)
+        maillog.started(__version__, self._place.count)
 
     async def stop(self) -> None:
         """Takes no more, finishes what is on the wire, closes everything."""
         maillog.stopping(GRACE_SECONDS)
+        ends = [listener.stop(GRACE_SECONDS) for listener in self.smtp]
+        ends += [server.stop() for server in (self.pages, self.admin) if server]
+        await asyncio.gather(self.outbound.wind_up(GRACE_SECONDS), *ends)
         await self._stack.aclose()
         maillog.stopped()
 
@@ -117,14 +115,21 @@ class Gateway:
         await self._remember_streams(self._wiring)
         self.texts = Texts()
         self._ring = ring_of(self.store.keys)
-        self.queue = Queue(self.store, holder=to_text(new_id()), retry_after=_pause_after)
+        names = holders(settings.server.data_dir)
+        self.queue = Queue(self.store, holder=names[self._place.number], retry_after=_pause_after)
         self.outbound = self._make_outbound()
-        if self._alone and not settings.store.url.get_secret_value():
-            await self.store.write(recover)
+        await self.store.write(partial(recover, holders=self._dead(names)))
         await self._start_outbound(stack)
         await self._start_web(stack)
         await self._start_smtp(stack)
         self._warn()
+
+    def _dead(self, names: Sequence[str]) -> Sequence[str] | None:
+        """Holders that cannot be running, now that this process does; `None` means all."""
+        if not self._share_ports and not self._wiring.settings.store.url.get_secret_value():
+            return None  # nobody else serves an embedded store
+        own = names[self._place.number]
+        return [own, *names[self._place.count :]] if self._leads else [own]
 
     async def _remember_streams(self, wiring: Wiring) -> None:
         """So that the links of a stream work after it has left the configuration (ME-2)."""
@@ -190,7 +195,7 @@ class Gateway:
             trusted_proxies=lambda: self._wiring.settings.http.trusted_proxies,
         )
         self.pages = await self._serve(
-            stack, "pages", recipient_app(site), settings.http.address, settings.http.port
+            stack, "http", recipient_app(site), settings.http.address, settings.http.port
         )
         if self._leads:
             self.admin = await self._serve(
@@ -200,7 +205,9 @@ class Gateway:
     async def _serve(
         self, stack: AsyncExitStack, door: str, application: object, address: str, port: int
     ) -> Server:
-        server = Server(application, bind(address, port, share=self._share_ports))  # type: ignore[arg-type]
+        with _naming(f"[{door}]", address, port):
+            bound = bind(address, port, share=self._share_ports)
+        server = Server(application, bound)  # type: ignore[arg-type]
         await server.start()
         stack.push_async_callback(server.stop)
         maillog.listening(door, address, server.port)
@@ -219,7 +226,8 @@ class Gateway:
         stack.callback(passwords.close)
         for given in self._wiring.settings.smtp:
             listener = self._listener(given, usage, passwords)
-            await listener.start()
+            with _naming(f"[[smtp]] {given.role}", given.address, given.port):
+                await listener.start()
             stack.push_async_callback(listener.stop, GRACE_SECONDS)
             self.smtp.append(listener)
             maillog.listening(f"smtp {given.role}", given.address, listener.port)
@@ -273,6 +281,16 @@ class Gateway:
         maillog.unsigned_streams([s.name for s in bulk if not self._wiring.dkim.get(s.sender)])
         maillog.observing([stream.name for stream in bulk if stream.observe])
         maillog.without_effect(_without_effect(self._wiring.settings))
+
+
+@contextmanager
+def _naming(door: str, address: str, port: int) -> Iterator[None]:
+    """Says in the error which address could not be had, and whose it is."""
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(f"{door} cannot listen on {address} port {port}: {why}") from error
 
 
 def _pause_after(attempt: int) -> timedelta:

@@ -1,0 +1,124 @@
+"""Several workers as one program: started, watched, started again, ended together.
+
+In: how many, and where the configuration is. Out: the exit status of the whole. Each worker is
+a process of its own that runs `gatepost serve` with a `Place` in its environment. Workers share
+the ports (SO_REUSEPORT) and the store; their metrics are added up from files in
+`data_dir/metrics`, which is emptied at start.
+
+A worker that cannot start at all ends the whole, because trying again would not mend it; one
+that dies later is started again. When the supervisor itself dies, its workers notice by the end
+of their standard input and end, too. They keep the lock on data_dir until then, so that no
+second set of workers starts beside them.
+
+*Fails:* `OSError` when data_dir cannot be written.
+"""
+
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from gatepost import maillog
+
+STOP_SECONDS = 15.0
+RESTART_PAUSE_SECONDS = 1.0
+_VARIABLE = "GATEPOST_WORKER"
+_METRICS = "metrics"
+_METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name for it
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which worker of how many this process is."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def read(cls) -> Self | None:
+        """The place that a supervisor gave this process; `None` where there is none."""
+        number, _, count = os.environ.get(_VARIABLE, "").partition("/")
+        return cls(int(number), int(count)) if number.isdigit() and count.isdigit() else None
+
+
+class Supervisor:
+    """Keeps `count` workers running. `lock` is the descriptor that holds data_dir."""
+
+    def __init__(
+        self, path: Path, count: int, data_dir: Path, lock: int, hopeless: Sequence[int]
+    ) -> None:
+        self._path = path
+        self._count = count
+        self._metrics = data_dir / _METRICS
+        self._lock = lock
+        self._hopeless = frozenset(hopeless)
+        self._workers: dict[int, subprocess.Popen[bytes]] = {}
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # put() may interrupt get()
+
+    def run(self) -> int:
+        """Runs until told to stop; 0, or the status of a worker that could not start."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, _frame: self._signals.put(number))
+        shutil.rmtree(self._metrics, ignore_errors=True)
+        self._metrics.mkdir(mode=0o700)
+        for place in range(self._count):
+            self._start(place)
+        status = self._watch()
+        self._end()
+        return status
+
+    def _watch(self) -> int:
+        again: set[int] = set()
+        while True:
+            try:
+                number = self._signals.get(timeout=RESTART_PAUSE_SECONDS)
+            except queue.Empty:
+                number = 0
+            if number == signal.SIGHUP:
+                for process in self._workers.values():
+                    process.send_signal(number)
+            elif number:
+                return 0
+            for place, process in self._workers.items():
+                status = process.poll()
+                if status is None:
+                    continue
+                if status in self._hopeless and place not in again:
+                    return status
+                maillog.worker_ended(place, status)
+                mark_process_dead(process.pid, str(self._metrics))  # type: ignore[no-untyped-call]
+                again.add(place)
+                self._start(place)
+
+    def _start(self, place: int) -> None:
+        self._workers[place] = subprocess.Popen(  # noqa: S603  our own program
+            [sys.executable, "-m", "gatepost", "--config", str(self._path), "serve"],
+            stdin=subprocess.PIPE,
+            pass_fds=(self._lock,),
+            env={
+                **os.environ,
+                _VARIABLE: f"{place}/{self._count}",
+                _METRICS_VARIABLE: str(self._metrics.resolve()),
+            },
+        )
+
+    def _end(self) -> None:
+        for process in self._workers.values():
+            if process.poll() is None:
+                process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self._workers.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
