@@ -30,6 +30,10 @@ _recipients = Counter(
 _attempts = Counter(
     "gatepost_attempts", "Recipients by what came of an attempt to send", ["stream", "state"]
 )
+_returns = Counter(
+    "gatepost_returns", "Mail that came back, by what it was and what was made of it",
+    ["kind", "outcome"],
+)  # fmt: skip
 _auth_failures = Counter("gatepost_auth_failures", "Failed authentications", ["listener"])
 _refused_connections = Counter(
     "gatepost_refused_connections", "Connections turned away", ["listener"]
@@ -213,9 +217,20 @@ def request_failed(error: BaseException) -> None:
     _log.error("page failed", exc_info=error)
 
 
-def returned(kind: str, outcome: str) -> None:
-    """A bounce, complaint or unsubscribe mail came in, and what was made of it."""
-    _log.info("returned", kind=kind, outcome=outcome)
+def returned(kind: str, outcome: str, *, stream: str = "", words: str = "") -> None:
+    """A bounce, complaint or unsubscribe mail came in, and what was made of it.
+
+    `words` is the reason that a bounce gave, without addresses. Bounces by policy are held
+    against our mail, not against the address: somebody must look.
+    """
+    _returns.labels(kind, outcome).inc()
+    log = _log.warning if kind.startswith("policy") else _log.info
+    log("returned", kind=kind, outcome=outcome, stream=stream, words=words)
+
+
+def sender_frozen(sender: str, complaints: int, delivered: int) -> None:
+    """Too many complaints: the sender's bulk mail is refused until somebody thaws it."""
+    _log.error("sender frozen", sender=sender, complaints=complaints, delivered=delivered)
 
 
 # The gateway itself

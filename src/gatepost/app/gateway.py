@@ -22,7 +22,7 @@ from gatepost.app.holders import holders
 from gatepost.app.housekeeping import Housekeeping, quarantine_until
 from gatepost.app.notices import Notices
 from gatepost.app.supervisor import Place
-from gatepost.app.texts import Texts
+from gatepost.app.texts import FALLBACK, Texts
 from gatepost.app.wiring import Wiring, ring_of, tls_context, wire
 from gatepost.config import Settings, to_streams
 from gatepost.config.gateway import SmtpSettings
@@ -32,10 +32,13 @@ from gatepost.flow.accept.server import Listener
 from gatepost.flow.accept.usage import Usage
 from gatepost.flow.inbound import Inbound
 from gatepost.flow.outbound import Outbound
+from gatepost.flow.returns import Returns
 from gatepost.flow.spool.queue import Queue
 from gatepost.flow.spool.schedule import STANDARD
 from gatepost.flow.transmit.pool import Pool
 from gatepost.mail.reply import Reply
+from gatepost.mail.sender import Sender
+from gatepost.mail.stream import Stream
 from gatepost.store import content
 from gatepost.store.engine import Store, StoreUnavailable
 from gatepost.store.ids import to_text
@@ -193,6 +196,7 @@ class Gateway:
             on_withdrawn=self._on_withdrawn,
             ready=self._ready,
             trusted_proxies=lambda: self._wiring.settings.http.trusted_proxies,
+            link_lifetime=lambda: self._wiring.settings.links.lifetime,
         )
         self.pages = await self._serve(
             stack, "http", recipient_app(site), settings.http.address, settings.http.port
@@ -222,6 +226,7 @@ class Gateway:
             sorting=lambda: self._wiring.sorting,
             quarantine_until=self._quarantine_until,
         )
+        self.returns = self._make_returns()
         usage, passwords = Usage(), Passwords()
         stack.callback(passwords.close)
         for given in self._wiring.settings.smtp:
@@ -236,7 +241,8 @@ class Gateway:
         context: ssl.SSLContext | None = tls_context(given)
         return Listener(
             hostname=self._wiring.hostname,
-            handler=self.inbound,
+            handler=self.returns if given.role == "returns" else self.inbound,
+            accepts=self.returns.accepts,
             clients=self._wiring.clients,
             address=given.address,
             port=given.port,
@@ -253,10 +259,29 @@ class Gateway:
             passwords=passwords,
         )
 
+    def _make_returns(self) -> Returns:
+        def confirm(stream: Stream | None, known: KnownStream, sender: Sender) -> tuple[str, str]:
+            language = stream.language if stream else FALLBACK
+            title = stream.title_in(language) if stream else known.name
+            return self.texts.confirmation(title, sender, language)
+
+        return Returns(
+            store=self.store,
+            ring=lambda: self._ring,
+            policy=lambda: self._wiring.policy,
+            hostname=lambda: self._wiring.hostname,
+            soft_limit=lambda: self._wiring.settings.bounces.soft_limit,
+            confirm=confirm,
+            on_ended=self._keep_back,
+        )
+
     def _on_withdrawn(self, subject: int, sender: str, stream: str) -> None:
+        self._keep_back(subject, sender, stream)
+        maillog.withdrawn(to_text(subject), sender, stream, "web")
+
+    def _keep_back(self, subject: int, sender: str, stream: str) -> None:
         """Before a withdrawal is answered: no copy of ours starts from here on (promise 3)."""
         self.queue.fresh.add(subject, sender, stream, self.store.now())
-        maillog.withdrawn(to_text(subject), sender, stream, "web")
 
     async def _ready(self) -> str:
         try:

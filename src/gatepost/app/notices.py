@@ -1,4 +1,8 @@
-"""Mail of our own: who could not be reached, and who was not mailed.
+"""What follows from deliveries that failed, and from mailings that ended.
+
+Mail of our own: who could not be reached, and who was not mailed. And bounces on our own
+doorstep: a bulk recipient whom upstream refused for good is recorded as one whose bounce came
+back later would be (RQ-6).
 
 In: what the spool says is to be told. Out: submissions of our own, put into the spool in the
 same transaction as the note that they were made, so that a report is neither lost nor sent
@@ -13,16 +17,20 @@ from datetime import timedelta
 from functools import partial
 
 from gatepost.app.wiring import Wiring
+from gatepost.feedback.bounces import Severity, judge_reply
 from gatepost.flow.outbound import EXPIRED
 from gatepost.mail.address import AddressError, parse
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.notices import MAX_LISTED, Action, Fate, campaign_summary, delivery_failure
 from gatepost.mail.reply import Reply, parse_reply
+from gatepost.mail.stream import Kind
 from gatepost.mail.verdict import Disposition, Reason
 from gatepost.store import campaign_report, content
 from gatepost.store.campaign_report import CampaignRow
 from gatepost.store.engine import Store, Tx
 from gatepost.store.ids import new_id, to_text
+from gatepost.store.people import ensure_subjects
+from gatepost.store.returned import Copy, record_bounce
 from gatepost.store.spool import reports
 from gatepost.store.spool.reports import FailedSubmission
 from gatepost.store.spool.rows import Heading, Submission
@@ -57,6 +65,8 @@ class Notices:
 
     def _report(self, tx: Tx, failed: FailedSubmission) -> int:
         submission, ids = failed.submission, [failure.id for failure in failed.failures]
+        if submission.kind is Kind.BULK and submission.sender:
+            self._record_bounces(tx, failed)
         told = [
             failure
             for failure in failed.failures
@@ -95,6 +105,15 @@ class Notices:
             hostname=wiring.hostname, smtputf8=not to.address.is_ascii,
         )  # fmt: skip
         return int(reports.put_report(tx, job, ids) is not None)
+
+    def _record_bounces(self, tx: Tx, failed: FailedSubmission) -> None:
+        """Each once, however often this runs: the same copy counts once."""
+        limit = self._wiring().settings.bounces.soft_limit
+        submission = failed.submission
+        known = ensure_subjects(tx, [one.recipient.address for one in failed.failures])
+        for failure in failed.failures:
+            copy = Copy(known[failure.recipient.address.key], submission.sender, submission.id)
+            record_bounce(tx, copy, _severity(failure.reply), failure.reply, limit)
 
     def _remote(self, submission: Submission, reply: str) -> str:
         """The host that said `reply`; "" where it is our own word."""
@@ -144,6 +163,12 @@ class Notices:
 
 def _wants_failures(recipient: Recipient) -> bool:
     return not recipient.notify or "FAILURE" in recipient.notify
+
+
+def _severity(said: str) -> Severity:
+    """What the last reply says about the address; of an expired copy, what kept it waiting."""
+    reply = parse_reply(said.removeprefix(f"{EXPIRED}; "))
+    return judge_reply(reply) if reply else Severity.NONE
 
 
 def _header(message: bytes) -> bytes:

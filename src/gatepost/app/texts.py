@@ -1,4 +1,4 @@
-"""Texts: every page and footer that a recipient reads, in five languages.
+"""Texts: every page, footer and letter that a recipient reads, in five languages.
 
 In: the shipped `templates/` folder, optionally a folder whose files win over it. Out: filled-in
 text. Templates are Jinja2; the sentences in them are translated by the Babel catalogues in
@@ -108,6 +108,15 @@ class Texts:
             "footer/identity", language, sender=sender,
             postal_address=_one_line(sender.postal_address),
         )  # fmt: skip
+
+    def confirmation(self, title: str, sender: Sender, language: str) -> tuple[str, str]:
+        """Subject and text of the answer to an unsubscribe mail."""
+        subject = self.render("mail/unsubscribed-subject.txt", language, title=title)
+        text = self.render(
+            "mail/unsubscribed.txt", language, title=title, sender=sender,
+            postal_address=_one_line(sender.postal_address),
+        )  # fmt: skip
+        return subject, text
 
     def _both(self, name: str, language: str, **values: object) -> Both:
         text = self.render(f"{name}.txt", language, **values)

@@ -65,6 +65,7 @@ class Bounce:
     def __str__(self) -> str:
         """For the record: code and words, without addresses."""
         said = _ADDRESS.sub("(address)", f"{self.status} {self.diagnostic}")
+        said = "".join(letter if letter.isprintable() else " " for letter in said)
         return " ".join(said.split())[:MAX_TEXT]
 
 

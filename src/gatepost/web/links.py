@@ -2,9 +2,13 @@
 
 In: a token and the purpose its path demands. Out: a `Link`: the subject, and the stream and
 sender as they are configured now or, for a stream that is gone from the configuration, as
-the store remembers them. Tokens never expire (R8058-15, HR-5).
+the store remembers them. Tokens never expire (R8058-15, HR-5): where the configuration gives
+links a lifetime, an older one is retired, which means that it still lets people leave (ME-2)
+but gives no way to the preferences. A link whose submission is not on record any more is not
+counted as old.
 
-*Fails:* `StoreUnavailable` where a retired stream must be looked up and cannot.
+*Fails:* `StoreUnavailable` where a stream that left the configuration, or the age of a
+submission, must be looked up and cannot.
 """
 
 from collections.abc import Mapping
@@ -13,6 +17,7 @@ from dataclasses import dataclass
 from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
+from gatepost.store.spool.reading import received_at
 from gatepost.store.streams import KnownStream, stream_of_tag
 from gatepost.web.site import Site
 
@@ -28,13 +33,19 @@ class Link:
     sender: Sender | None
     token: str
     ring: Ring
+    is_retired: bool = False
 
     @property
     def preferences_token(self) -> str:
-        """For the way from leaving to choosing; "" where the link's key lets people leave only."""
-        if self.ring.is_compromised(self.token):
+        """For the way from leaving to choosing; "" where the link lets people leave only."""
+        if self.is_retired or self.ring.is_compromised(self.token):
             return ""
         return self.ring.seal(Purpose.PREFERENCES, self.claim)
+
+    @property
+    def unsubscribe_token(self) -> str:
+        """For the way from choosing to leaving."""
+        return self.ring.seal(Purpose.UNSUBSCRIBE, self.claim)
 
     def title(self, language: str) -> str:
         """What the recipient knows the stream as."""
@@ -80,7 +91,15 @@ class Links:
             sender=self._site.senders().get(known.sender),
             token=token,
             ring=ring,
+            is_retired=await self._is_retired(claim),
         )
+
+    async def _is_retired(self, claim: Claim) -> bool:
+        lifetime = self._site.link_lifetime()
+        if lifetime is None:
+            return False  # the usual case takes no look-up
+        received = await self._site.store.read(lambda tx: received_at(tx, claim.submission))
+        return received is not None and lifetime.after(received) < self._site.store.now()
 
     def _configured(self, tag: int) -> Stream | None:
         streams = self._site.streams()

@@ -107,6 +107,13 @@ class Pages:
         counters.BAD_LINKS.labels(_PAGES.get(scope["path"][:3], "other")).inc()
         return self.trouble("link", scope, 404)
 
+    def retired(self, scope: Scope, link: Link) -> Answer:
+        """The page for a link that is too old to choose by: leaving still works."""
+        language = self.language(scope, link.stream)
+        path = f"u/{link.unsubscribe_token}"
+        values = {"trouble": "retired", "unsubscribe_path": path}
+        return self.page("trouble", scope, language, sender=link.sender, status=410, values=values)
+
     def unavailable(self, scope: Scope) -> Answer:
         """The page for a store out of reach, and for our own errors: come back later."""
         return self.trouble("unavailable", scope, 503, retry_later())

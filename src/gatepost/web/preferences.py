@@ -53,6 +53,8 @@ class Preferences:
         link = await self._links.open(Purpose.PREFERENCES, token_in(scope))
         if link is None:
             return self._pages.foreign(scope)
+        if link.is_retired:
+            return self._pages.retired(scope, link)
         counters.PAGE_VIEWS.labels("preferences").inc()
         return await self._page(scope, link, saved=False)
 
@@ -61,6 +63,8 @@ class Preferences:
         link = await self._links.open(Purpose.PREFERENCES, token_in(scope))
         if link is None:
             return self._pages.foreign(scope)
+        if link.is_retired:
+            return self._pages.retired(scope, link)
         wish = _wish(await body.read(receive))
         if wish is None:
             return self._pages.trouble("form", scope, 400)

@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
 from gatepost.consent.tokens import Ring
+from gatepost.mail.duration import Duration
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store.engine import Store
@@ -32,6 +33,10 @@ def _no_networks() -> Sequence[Network]:
     return ()
 
 
+def _unlimited() -> Duration | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Everything the pages need.
@@ -40,7 +45,8 @@ class Site:
     before it is answered; stream "" stands for every bulk stream of the sender. `ready`
     answers "" when mail can be taken and links work, otherwise what is missing; the
     recipients' listener does not repeat those words. `X-Forwarded-For` is believed
-    only from `trusted_proxies`.
+    only from `trusted_proxies`. A link older than `link_lifetime` lets people leave and does
+    nothing else.
     """
 
     store: Store
@@ -51,3 +57,4 @@ class Site:
     on_withdrawn: Callable[[int, str, str], None]
     ready: Callable[[], Awaitable[str]]
     trusted_proxies: Callable[[], Sequence[Network]] = _no_networks
+    link_lifetime: Callable[[], Duration | None] = _unlimited

@@ -1,0 +1,182 @@
+"""Complaints over the wire, and mail that only a person understands (RA-1, RA-3, RA-6)."""
+
+from dataclasses import replace
+from email import message_from_bytes
+
+import pytest
+
+from gatepost.consent.evidence import EventKind
+from gatepost.consent.tokens import Purpose
+from support.reports import LETTER, arf, dsn, lines, original
+from support.returning import ACME, station
+
+FBL = "fbl@bounce.acme.example"
+ABUSE = "abuse@bounce.acme.example"
+
+
+@pytest.fixture
+async def here(tmp_path):
+    async with station(tmp_path) as opened:
+        yield opened
+
+
+def link(here, subject):
+    return here.token(subject, Purpose.UNSUBSCRIBE, submission=77)
+
+
+@pytest.mark.parametrize(
+    "to",
+    [FBL, "complaints@bounce.acme.example", ABUSE, "postmaster@relay.example.org", "Postmaster"],
+)
+async def test_a_report_ends_the_senders_bulk_mail(here, to):
+    anna = here.person()
+    reply = await here.send(arf(original(unsubscribe=link(here, anna))), to)
+    assert reply.status == "250 2.0.0"
+    assert here.suppressions(anna) == [("acme", "bulk", "complaint")]
+    (fact,) = here.facts(anna)
+    assert (fact.kind, fact.actor, fact.method, fact.note) == (
+        EventKind.COMPLAINED, "recipient", "feedback", "abuse",
+    )  # fmt: skip
+    assert here.ended == [(anna, "acme", "")]
+    assert here.letters() == []
+
+
+@pytest.mark.parametrize("purpose", [Purpose.BOUNCE, Purpose.MAILTO])
+async def test_any_mark_on_the_copy_will_do(here, purpose):
+    anna = here.person()
+    copy = original(return_path=f"{here.token(anna, purpose)}@bounce.acme.example")
+    await here.send(arf(copy), FBL)
+    assert here.suppressions(anna)
+
+
+async def test_a_report_at_the_return_path(here):
+    anna = here.person()
+    await here.send(arf(original()), here.return_path(anna))
+    assert here.suppressions(anna) == [("acme", "bulk", "complaint")]
+
+
+async def test_the_same_report_counts_once(here):
+    anna = here.person()
+    for _ in range(3):
+        await here.send(arf(original(unsubscribe=link(here, anna))), FBL)
+    assert len(here.facts(anna)) == 1
+
+
+async def test_an_attached_copy_is_a_complaint_where_only_programs_write(here):
+    anna = here.person()
+    content = lines(f"""
+From: staff@isp.example
+Subject: complaint
+Content-Type: multipart/mixed; boundary="b"
+
+--b
+Content-Type: message/rfc822
+
+{original(unsubscribe=link(here, anna))}
+--b--
+""")
+    await here.send(content, ABUSE, mail_from="bo@example.org")
+    assert here.facts(anna) == []
+    assert len(here.letters()) == 1
+    await here.send(content, FBL)
+    assert here.suppressions(anna)
+
+
+async def test_praise_changes_nothing(here):
+    anna = here.person()
+    await here.send(arf(original(unsubscribe=link(here, anna)), kind="not-spam"), FBL)
+    assert here.facts(anna) == []
+    assert here.letters() == []
+
+
+@pytest.mark.parametrize("kind", ["other", "auth-failure", "x-unheard-of"])
+async def test_unknown_types_are_for_people(here, kind):
+    """RFC 6650 §4.5."""
+    anna = here.person()
+    reply = await here.send(arf(original(unsubscribe=link(here, anna)), kind=kind), FBL)
+    assert reply.status == "250 2.0.0"
+    assert here.facts(anna) == []
+    assert [to for to, _ in here.letters()] == ["kontakt@acme.example"]
+
+
+async def test_a_report_without_a_token_is_for_people(here):
+    anna = here.person()
+    reply = await here.send(arf(original()), FBL)
+    assert reply.status == "250 2.0.0"
+    assert here.facts(anna) == []
+    assert len(here.letters()) == 1
+
+
+async def test_a_malformed_report_counts_and_is_shown_to_people(here):
+    anna = here.person()
+    content = arf(original(unsubscribe=link(here, anna))).replace(b"Version: 1\r\n", b"")
+    await here.send(content, FBL)
+    assert here.suppressions(anna)
+    assert len(here.letters()) == 1
+
+
+@pytest.mark.parametrize(
+    "to", [ABUSE, "postmaster@bounce.acme.example", "abuse@relay.example.org", "postmaster"]
+)
+async def test_a_letter_is_handed_on_whole(here, to):
+    """RA-6."""
+    reply = await here.send(LETTER, to, mail_from="anna@example.org")
+    assert reply.status == "250 2.0.0"
+    ((to, content),) = here.letters()
+    letter = message_from_bytes(content)
+    assert to == "kontakt@acme.example"
+    assert letter["From"] == 'Gatepost at "relay.example.org" <postmaster@relay.example.org>'
+    assert letter["Auto-Submitted"] == "auto-generated"
+    words, attached = letter.get_payload()
+    assert "anna@example.org" in words.get_payload()
+    assert attached.get_content_type() == "message/rfc822"
+    assert LETTER in content
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "encoding"),
+    [
+        ("Grüße", "message/rfc822", "8bit"),
+        ("x" * 1200, "application/octet-stream", "base64"),
+    ],
+)
+async def test_whatever_octets_it_has(here, body, kind, encoding):
+    letter = LETTER + body.encode() + b"\r\n"
+    await here.send(letter, ABUSE, mail_from="anna@example.org")
+    ((_, content),) = here.letters()
+    attached = message_from_bytes(content).get_payload()[1]
+    assert (attached.get_content_type(), attached["Content-Transfer-Encoding"]) == (kind, encoding)
+    if encoding == "base64":
+        assert attached.get_payload(decode=True) == letter
+    else:
+        assert letter in content
+
+
+async def test_without_a_contact_a_letter_is_refused_but_a_report_counts(here):
+    here.senders = {"acme": replace(ACME, contact="")}
+    anna = here.person()
+    assert (await here.send(LETTER, ABUSE, mail_from="a@example.org")).status == "550 5.2.1"
+    await here.send(arf(original(unsubscribe=link(here, anna))), ABUSE)
+    assert here.suppressions(anna)
+
+
+async def test_a_contact_that_leads_back_here_makes_no_loop(here):
+    here.senders = {"acme": replace(ACME, contact="postmaster@bounce.acme.example")}
+    assert (await here.send(LETTER, ABUSE, mail_from="a@example.org")).status == "550 5.2.1"
+    assert here.letters() == []
+
+
+async def test_a_letter_of_ours_that_comes_round_is_not_sent_again(here):
+    await here.send(LETTER, ABUSE, mail_from="anna@example.org")
+    ((_, content),) = here.letters()
+    assert (await here.send(content, ABUSE)).status == "550 5.2.1"
+    assert len(here.letters()) == 1
+
+
+async def test_too_many_hops_are_a_loop(here):
+    assert (await here.send(b"Received: x\r\n" * 100 + LETTER, ABUSE)).status == "554 5.4.6"
+
+
+async def test_a_bounce_for_postmaster_is_handed_on(here):
+    await here.send(dsn(), "postmaster@relay.example.org")
+    assert len(here.letters()) == 1
