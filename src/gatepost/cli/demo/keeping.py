@@ -30,18 +30,22 @@ def keep_running(stage: Stage, inbox: Inbox, relay: Relay) -> None:
         ("metrics", f"http://{HOST}:{relay.admin_port}/metrics", ""),
         ("the inbox", str(inbox.received[-1].file.parent) if inbox.received else "empty", ""),
     ])  # fmt: skip
+    stage.gap()
     stage.say("Open a recipient's link in a browser:")
     stage.command(_sample_link(inbox))
+    stage.gap()
     stage.say(f"Send a mail to somebody who wants it ({_READER}), or not ({_STRANGER}):")
     stage.command(
         f"swaks --server {HOST}:{relay.smtp_port} --from {FROM} \\\n"
         f"      --to {_READER} --header 'Subject: Hello'"
     )
+    stage.gap()
     stage.say("Ask the ledger, and the report:")
     stage.command(
         f"gatepost --config {relay.config} \\\n      consent show {_READER}\n"
         f"gatepost --config {relay.config} campaign list"
     )
+    stage.gap()
     stage.say("Ctrl-C ends it. Copies that arrive from now on:", style="bold")
     shown = len(inbox.received)
     while True:

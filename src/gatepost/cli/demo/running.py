@@ -8,7 +8,7 @@ did not, if the tour could not go on, or if it was interrupted before its end.
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -44,7 +44,7 @@ def run(*, keep: bool) -> Status:
     except KeyboardInterrupt:
         stage.complain("stopped before the end")
         good = False
-    except (TourEnded, MailingError, RelayError) as error:
+    except RelayError as error:
         stage.complain(str(error))
         good = False
     return Status.DONE if good else Status.NO
@@ -52,13 +52,25 @@ def run(*, keep: bool) -> Status:
 
 def _perform(stage: Stage, folder: Path, *, keep: bool) -> bool:
     """Takes the tour in `folder`; whether every claim held."""
-    with Inbox(folder / "inbox") as inbox, Relay(folder, inbox.port) as relay:
-        with Store.open("", relay.data_dir) as store:
-            Tour(stage, inbox, relay, store).take()
+    with Inbox(folder / "inbox") as inbox, ExitStack() as running:
+        relay = Relay(folder, inbox.port)
+        try:
+            with Store.open("", relay.data_dir) as store:
+                tour = Tour(stage, inbox, relay, store)
+                # Before the relay runs: to it, withdrawals of the last few seconds are news,
+                # and it would think twice about those who came back since.
+                tour.make_people()
+                running.enter_context(relay)
+                tour.take()
+        except (TourEnded, MailingError) as error:
+            stage.complain(f"{error}\nThe relay's log ends with:\n{relay.log_tail()}")
+            return False
         good = stage.close(_NEXT_STEPS)
         if keep:
             with suppress(KeyboardInterrupt):
                 keep_running(stage, inbox, relay)
+            stage.gap()
+            stage.say("Stopping, and clearing away.", "dim")
         return good
 
 

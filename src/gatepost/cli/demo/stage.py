@@ -5,6 +5,8 @@ In: titles, tables, mails, checks. Out: text on stdout, and a list of what did n
 *Known limits:* on a terminal without UTF-8 signs are replaced by plain ones.
 """
 
+import io
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +30,8 @@ class Stage:
     """The console, and what was claimed on it."""
 
     def __init__(self, console: Console | None = None) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a "?" is better than no tour
         self._console = console or Console(highlight=False)
         self._console.width = min(self._console.width, _WIDEST)
         self._began = time.monotonic()
@@ -53,6 +57,10 @@ class Stage:
         """A sentence. `text` may carry console markup; `deeper` indents it more."""
         words = Text.from_markup(text, style=style)
         self._console.print(Padding(words, (0, 0, 0, _MARGIN + deeper), expand=False))
+
+    def gap(self) -> None:
+        """An empty line."""
+        self._console.print()
 
     def pairs(self, rows: Iterable[tuple[str, ...]]) -> None:
         """Lines of a name, what it is, and perhaps a word on it."""

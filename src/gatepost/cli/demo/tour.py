@@ -1,6 +1,7 @@
 """The tour itself, read from top to bottom: eight steps, each with claims that are checked.
 
-In: a stage, an inbox, a running relay and its store. Out: what was shown.
+In: a stage, an inbox, a relay and its store. Out: what was shown. `make_people` comes first,
+then the relay is started, then `take` does the rest.
 
 *Fails:* `TourEnded` where a step has nothing to go on with; `MailingError`, `StoreUnavailable`.
 """
@@ -55,27 +56,8 @@ class Tour:
         self._seen = 0  # mails of the inbox that belong to earlier mailings
         self.leaver = next(samples.GROUPS[0].addresses())
 
-    def take(self) -> None:
-        """All of it. Raises `TourEnded`, `MailingError`, `RelayError`, `StoreUnavailable`."""
-        self.show_parts()
-        self.make_people()
-        self.mail_everybody()
-        letter = self.show_copy()
-        self.unsubscribe(letter)
-        self.mail_again()
-        self.show_record()
-
-    def show_parts(self) -> None:
-        """1: what runs where."""
-        self._stage.step("The parts")
-        self._stage.pairs([
-            ("the relay", f"{HOST}:{self._relay.smtp_port}", "gatepost serve, for your mailer"),
-            ("the pages", self._relay.pages, "the links in the copies lead here"),
-            ("an inbox", f"{HOST}:{self._inbox.port}", "plays the upstream server, mails nobody"),
-        ])  # fmt: skip
-
     def make_people(self) -> None:
-        """2: the ledger gets 1,000 people with a past."""
+        """1: the ledger gets 1,000 people with a past."""
         self._stage.step(f"A ledger of {len(self._expected):,} people, each with a past")
         events = self._store.write_now(samples.record)
         texts = self._store.read_now(sources.list_sources)
@@ -86,6 +68,24 @@ class Tour:
         self._stage.say(
             f"{events:,} events are on record, collected at {len(texts)} sources.", style="dim"
         )
+
+    def take(self) -> None:
+        """All that needs the relay running. Raises `TourEnded`, `MailingError`, `RelayError`."""
+        self.show_parts()
+        self.mail_everybody()
+        letter = self.show_copy()
+        self.unsubscribe(letter)
+        self.mail_again()
+        self.show_record()
+
+    def show_parts(self) -> None:
+        """2: what runs where."""
+        self._stage.step("The parts, on free ports of this machine")
+        self._stage.pairs([
+            ("the relay", f"{HOST}:{self._relay.smtp_port}", "gatepost serve, for your mailer"),
+            ("the pages", self._relay.pages, "the links in the copies lead here"),
+            ("an inbox", f"{HOST}:{self._inbox.port}", "plays the upstream server, mails nobody"),
+        ])  # fmt: skip
 
     def mail_everybody(self) -> None:
         """3 and 4: one mailing to all of them, and what became of each."""
