@@ -22,6 +22,7 @@ from gatepost.cli import (
     source,
     suppression,
 )
+from gatepost.cli.demo import demo
 from gatepost.cli.desk import Desk, DeskGroup
 from gatepost.cli.init import init
 from gatepost.cli.password import hash_password_command
@@ -73,6 +74,7 @@ def gatepost(
 
 app.command()(init)
 app.command()(serve)
+app.command()(demo)
 for _noun in (
     config,
     source,

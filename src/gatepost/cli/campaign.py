@@ -24,7 +24,9 @@ Number = Annotated[int, typer.Argument(metavar="ID", help="A number that list sh
 @app.command("list")
 def list_campaigns(
     ctx: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=1, metavar="N", help="At most so many, the newest first.")
+    ] = 100,
     json: Json = False,
 ) -> None:
     """List the newest campaigns with their counts by verdict, reason and outcome."""

@@ -276,7 +276,7 @@ def _time(text: str | None) -> datetime | None:
         return read_time(text) if text else None
     except ValueError as error:
         raise Refusal(
-            f"{text!r} is no ISO 8601 time: write 2027-03-01 or 2027-03-01T10:00:00Z"
+            f"{text!r} is no ISO 8601 time: write 2026-03-01 or 2026-03-01T10:00:00Z"
         ) from error
 
 

@@ -35,7 +35,7 @@ from gatepost.mail.address import Address
 from gatepost.store import people
 from gatepost.store.engine import Store, Tx
 
-BATCH = 5000
+BATCH = 2000  # rows per transaction: a running serve waits no longer than for these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

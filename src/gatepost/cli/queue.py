@@ -44,7 +44,8 @@ class Listed(StrEnum):
 def list_queue(
     ctx: typer.Context,
     state: Annotated[
-        list[Listed] | None, typer.Option(help="Only rows in this state; may be repeated.")
+        list[Listed] | None,
+        typer.Option(metavar="|".join(Listed), help="Only rows in this state; may be repeated."),
     ] = None,
     upstream: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only rows for this upstream.")

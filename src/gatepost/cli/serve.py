@@ -11,7 +11,9 @@ def serve(
     ctx: typer.Context,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=256, help="Processes to run; else as [server] workers says."),
+        typer.Option(
+            min=1, max=256, metavar="N", help="Processes to run; else as [server] workers says."
+        ),
     ] = None,
 ) -> None:
     """Run everything: SMTP, the recipients' pages, delivery, housekeeping.

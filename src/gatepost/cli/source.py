@@ -58,7 +58,7 @@ def add(
     sender: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whom it collects for, as in config.toml.")
     ] = None,
-    kind: Annotated[Kind | None, typer.Option(help="What it is.")] = None,
+    kind: Annotated[Kind | None, typer.Option(metavar="|".join(Kind), help="What it is.")] = None,
     streams: Annotated[
         str, typer.Option(metavar="A,B", help="The bulk streams it collects consent for.")
     ] = "",

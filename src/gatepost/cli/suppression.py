@@ -73,9 +73,12 @@ SomeSender = Annotated[
     ),
 ]
 SomeScope = Annotated[
-    Scope, typer.Option("--scope", help="all mail of the sender, or bulk mail only.")
+    Scope,
+    typer.Option(
+        "--scope", metavar="|".join(Scope), help="All mail of the sender, or bulk mail only."
+    ),
 ]
-SomeReason = Annotated[Reason, typer.Option("--reason", help="Why.")]
+SomeReason = Annotated[Reason, typer.Option("--reason", metavar="|".join(Reason), help="Why.")]
 
 
 @app.command()
@@ -103,7 +106,8 @@ def remove(
     *,
     sender: SomeSender = None,
     scope: Annotated[
-        Scope | None, typer.Option("--scope", help="Only suppressions of this scope.")
+        Scope | None,
+        typer.Option("--scope", metavar="|".join(Scope), help="Only suppressions of this scope."),
     ] = None,
     note: Note = "",
 ) -> None:

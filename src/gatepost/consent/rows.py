@@ -228,7 +228,7 @@ def _time(text: str, name: str, frame: Frame) -> datetime | None:
         moment = read_time(text)
     except ValueError as error:
         raise RowError(
-            f"{name} {_short(text)} is no ISO 8601 time: write 2027-03-01 or 2027-03-01T10:00:00Z"
+            f"{name} {_short(text)} is no ISO 8601 time: write 2026-03-01 or 2026-03-01T10:00:00Z"
         ) from error
     if moment is not None and moment > frame.now:
         raise RowError(f"{name} {_short(text)} is in the future")
