@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from tempfile import mkdtemp
 
+from support.ports import free_port
+
 MASTER = """
 {port} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
@@ -40,12 +42,6 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Postfix:

@@ -9,12 +9,13 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
 import psycopg
+
+from support.ports import free_port
 
 
 def find_binaries():
@@ -124,9 +125,3 @@ class Server:
                 output.seek(0)
                 error.add_note(output.read().decode("utf-8", "replace"))
                 raise
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

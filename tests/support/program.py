@@ -5,6 +5,8 @@ with Program(tmp_path, upstream_port=up.port, more='[streams.offers]…') as gat
     gateway.run("consent", "withdraw", "a@example.org", "--all")
     gateway.kill()      # SIGKILL
     gateway.start()
+
+At the end its log must hold no traceback.
 """
 
 import os
@@ -17,7 +19,7 @@ import time
 from gatepost.mail.address import parse
 from gatepost.store import people
 from gatepost.store.engine import Store
-from support.postfix import free_port
+from support.ports import free_port
 
 CONFIG = """
 [server]
@@ -79,12 +81,22 @@ class Program:
     """One instance in `folder`."""
 
     def __init__(
-        self, folder, *, upstream_port, more="", store_url="", connections=10, config=CONFIG
+        self,
+        folder,
+        *,
+        upstream_port,
+        more="",
+        store_url="",
+        connections=10,
+        config=CONFIG,
+        options=(),
     ):
         self.folder = folder
         self.smtp_port, self.http_port, self.admin_port = free_port(), free_port(), free_port()
         self.config = folder / "config.toml"
         self.log_file = folder / "gatepost.log"
+        self.store_url = store_url
+        self.options = options  # of `gatepost serve`
         self.process = None
         self.config.write_text(
             config.format(
@@ -102,13 +114,23 @@ class Program:
         self.start()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, kind, *_):
         self.stop()
+        if kind is None:
+            assert "Traceback" not in self.log(), self.log()
 
     def start(self):
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gatepost", "--config", self.config, "serve"],
+                [
+                    sys.executable,
+                    "-m",
+                    "gatepost",
+                    "--config",
+                    self.config,
+                    "serve",
+                    *self.options,
+                ],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
@@ -146,7 +168,7 @@ class Program:
 
     def store(self):
         """The store of the running program, opened beside it."""
-        return Store.open("", self.folder / "data")
+        return Store.open(self.store_url, self.folder / "data")
 
     def record(self, facts_by_address):
         """Records facts for addresses, in the ledger of the program."""

@@ -1,0 +1,174 @@
+"""Promise 3 under load: after a withdrawal is answered, no copy to that address begins.
+
+Upstream and the clicking clients share the test's event loop, so times compare exactly: what
+the gateway wrote before it answered a click is read by upstream no later than the click's
+answer is seen here. "Begins" is the first octet of content; a MAIL that was pipelined ahead and
+is then given up hands nobody a mail. With CHUNKING whole copies are on the wire at once, so
+there whatever lies unread in front of upstream had begun.
+"""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+
+from gatepost.app.wiring import ring_of
+from gatepost.consent.tokens import Claim, Purpose, stream_tag
+from gatepost.mail.address import parse
+from gatepost.store import campaign_report, campaigns, people
+from gatepost.store.subjects import ensure_subjects
+from support.consents import granted, withdrawn
+from support.program import Program
+from support.upstream import EXTENSIONS, Script, Slow, Upstream
+from support.watching import copies, mail, send, states
+
+SLOWLY = {"DOT": Slow(0.004, "250 2.0.0 taken")}
+CLICKS_AT_ONCE = 8
+
+
+@dataclass
+class Click:
+    address: str
+    answered: float
+    status: int
+    on_the_wire: bool
+
+
+def readers(kind, count):
+    return [f"{kind}{number}@example.org" for number in range(count)]
+
+
+def unsubscribe_paths(gateway, addresses, stream="newsletter"):
+    """The path of each address's link, as its copies carry it."""
+    with gateway.store() as store:
+        ring = ring_of(store.keys)
+        subjects = store.write_now(lambda tx: ensure_subjects(tx, [parse(a) for a in addresses]))
+    return {
+        address: "/u/"
+        + ring.seal(Purpose.UNSUBSCRIBE, Claim(subjects[address], stream_tag(stream), 7))
+        for address in addresses
+    }
+
+
+async def click_through(gateway, upstream, paths, clicks):
+    """One client that clicks on one link after the other, on one connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.http_port)
+    while paths:
+        address, path = paths.pop()
+        body = b"List-Unsubscribe=One-Click"
+        writer.write(
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\n\r\n".encode()
+            + body
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        answered, ahead = time.time(), upstream.backlog()
+        length = int(head.lower().partition(b"content-length:")[2].split()[0])
+        await reader.readexactly(length)
+        clicks.append(
+            Click(address, answered, int(head.split()[1]), f"<{address}>".encode() in ahead)
+        )
+    writer.close()
+
+
+async def until(holds, gateway, seconds=60):
+    """Waits without holding up the loop that upstream lives in."""
+    end = time.monotonic() + seconds
+    while not (await asyncio.to_thread(holds)):
+        assert time.monotonic() < end, gateway.log()[-3000:]
+        await asyncio.sleep(0.05)
+
+
+async def begin_mailing(gateway, upstream, addresses, subject):
+    """Submits a mailing and waits for its first copies."""
+    before = len(upstream.messages)
+    code, said = await asyncio.to_thread(send, gateway, addresses, mail(subject))
+    assert code == 250, said
+    await until(lambda: len(upstream.messages) > before + 100, gateway)
+
+
+async def storm(tmp_path, extensions):
+    addresses = readers("reader", 2000)
+    leaving = random.Random(3).sample(addresses, 800)
+    async with Upstream(Script(steps=SLOWLY, extensions=extensions)) as upstream:
+        gateway = Program(tmp_path, upstream_port=upstream.port, connections=3)
+        gateway.record({address: [granted()] for address in addresses})
+        paths = list(unsubscribe_paths(gateway, leaving).items())
+        clicks = []
+        with gateway:
+            await begin_mailing(gateway, upstream, addresses, "Storm")
+            await asyncio.gather(
+                *(click_through(gateway, upstream, paths, clicks) for _ in range(CLICKS_AT_ONCE))
+            )
+            came_first = sum(click.address in copies(upstream) for click in clicks)
+            await until(lambda: states(gateway).keys() <= {"delivered", "dropped"}, gateway)
+    return addresses, leaving, clicks, came_first, upstream
+
+
+def check_outcome(addresses, leaving, clicks, came_first, upstream):
+    assert {click.status for click in clicks} == {200}
+    assert len(clicks) == len(leaving)
+    got = copies(upstream)
+    assert set(got.values()) == {1}
+    assert set(addresses) - set(leaving) <= set(got)
+    kept_back = set(leaving) - set(got)
+    assert len(kept_back) > 100, "the storm came in time for many"
+    assert came_first > 20, "and too late for some"
+
+
+async def test_no_content_begins_after_a_click_was_answered(tmp_path):
+    outcome = await storm(tmp_path, EXTENSIONS)
+    check_outcome(*outcome)
+    _, _, clicks, _, upstream = outcome
+    began = {message.recipients[0]: message.content_began for message in upstream.messages}
+    late = [c for c in clicks if began.get(c.address, 0) > c.answered]
+    assert late == []
+
+
+async def test_no_copy_is_written_after_a_click_was_answered_with_chunking(tmp_path):
+    outcome = await storm(tmp_path, (*EXTENSIONS, "CHUNKING"))
+    check_outcome(*outcome)
+    _, _, clicks, _, upstream = outcome
+    assert any(message.chunked for message in upstream.messages)
+    began = {message.recipients[0]: message.began for message in upstream.messages}
+    late = [c for c in clicks if began.get(c.address, 0) > c.answered and not c.on_the_wire]
+    assert late == []
+
+
+async def test_what_other_processes_record_is_obeyed_within_a_second(tmp_path):
+    """A withdrawal, a stopped campaign and a frozen sender, recorded beside the gateway."""
+    addresses = readers("reader", 3000)
+    leaving = addresses[1::3]
+    async with Upstream(Script(steps=SLOWLY)) as upstream:
+        gateway = Program(tmp_path, upstream_port=upstream.port, connections=2)
+        gateway.record({address: [granted()] for address in addresses})
+        with gateway, gateway.store() as store:
+            await begin_mailing(gateway, upstream, addresses, "Withdrawn elsewhere")
+            facts = [(parse(address), [withdrawn()]) for address in leaving]
+            await store.write(lambda tx: people.record_many(tx, facts))
+            recorded = time.time()
+            await until(lambda: max(_began(upstream).values()) > recorded + 2, gateway)
+            (campaign,) = await store.read(campaign_report.list_all)
+            await store.write(lambda tx: campaigns.stop(tx, campaign.id))
+            stopped = time.time()
+            await until(lambda: states(gateway).keys() <= _ENDED, gateway)
+            began = _began(upstream)
+            assert [a for a in leaving if began.get(a, 0) > recorded + 1] == []
+            assert [a for a, when in began.items() if when > stopped + 1] == []
+            outcome = states(gateway, set(addresses) - set(leaving))
+            assert outcome["stopped"] > 200, "the stop came in the middle"
+            assert outcome["delivered"] + outcome["stopped"] == 2000
+
+            await begin_mailing(gateway, upstream, addresses, "Frozen")
+            await store.write(lambda tx: campaigns.freeze(tx, "acme"))
+            frozen = time.time()
+            await until(lambda: states(gateway).keys() <= _ENDED, gateway)
+            assert max(_began(upstream).values()) < frozen + 1
+
+
+_ENDED = {"delivered", "dropped", "stopped"}
+
+
+def _began(upstream):
+    """When the last copy to each address began."""
+    return {m.recipients[0]: m.content_began for m in list(upstream.messages)}

@@ -1,0 +1,20 @@
+"""Free ports of loopback, for programs that are told theirs before they start."""
+
+import secrets
+import socket
+
+# Below the range from which the system takes ports for outgoing connections: one of those could
+# otherwise be given away between our asking for it and the program's taking it.
+_RANGE = range(15_000, 32_000)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on, hard to be met by others who look for one."""
+    while True:
+        port = secrets.choice(_RANGE)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

@@ -1,0 +1,112 @@
+"""What tests of the running program wait for and look at."""
+
+import http.client
+import smtplib
+import time
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import text
+
+MAIL = (
+    b"From: Acme <news@acme.example>\r\nTo: news@acme.example\r\nSubject: %s\r\n"
+    b"Message-ID: <spring@acme.example>\r\nDate: Mon, 01 Mar 2027 09:00:00 +0000\r\n%s\r\nHello\r\n"
+)
+
+
+def mail(subject, *header_lines):
+    """A small message; each subject is a campaign of its own."""
+    return MAIL % (subject.encode(), b"".join(f"{line}\r\n".encode() for line in header_lines))
+
+
+def send(gateway, recipients, content, *, mail_from="news@acme.example", mail_options=(),
+         rcpt_options=(), source="127.0.0.1"):  # fmt: skip
+    """Submits `content`; the final reply as (code, text)."""
+    with smtplib.SMTP(
+        "127.0.0.1", gateway.smtp_port, timeout=60, source_address=(source, 0)
+    ) as client:
+        client.ehlo("mailer.example")
+        code, said = client.mail(mail_from, list(mail_options))
+        assert code == 250, said
+        for recipient in recipients:
+            code, said = client.rcpt(recipient, list(rcpt_options))
+            assert code == 250, said
+        code, said = client.data(content)
+    return code, said.decode()
+
+
+def wait_until(holds, gateway=None, seconds=30):
+    """Returns what `holds()` does as soon as that is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = holds()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not happen" + (f":\n{gateway.log()[-4000:]}" if gateway else ""))
+
+
+def request(method, link, body=None):
+    """The status of a request, as a mail client's server makes it."""
+    parts = urlsplit(link)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+    connection.request(method, parts.path, body, headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def rows(gateway):
+    """(address, state, reason) of every recipient there ever was."""
+    query = text("SELECT address, state, reason FROM recipient ORDER BY id")
+    with gateway.store() as store:
+        return [tuple(row) for row in store.read_now(lambda tx: tx.connection.execute(query).all())]
+
+
+def states(gateway, among=None):
+    """How many recipients are in each state."""
+    return Counter(
+        state for address, state, _ in rows(gateway) if among is None or address in among
+    )
+
+
+def copies(upstream):
+    """How many copies upstream took, by recipient."""
+    return Counter(
+        address
+        for message in list(upstream.messages)
+        if message.taken
+        for address in message.recipients
+    )
+
+
+def child_processes(process):
+    """The ids of the processes that `process` started and that still run."""
+    tasks = Path(f"/proc/{process.pid}/task")
+    return sorted(
+        int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()
+    )
+
+
+def listens(pid, port):
+    """Whether a process has a socket of its own that listens on `port`."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    wanted = {
+        f"socket:[{line[9]}]"
+        for line in lines
+        if line[3] == "0A" and int(line[1].rpartition(":")[2], 16) == port
+    }
+    return any(
+        str(descriptor.readlink()) in wanted
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir()
+        if descriptor.exists() or descriptor.is_symlink()
+    )
+
+
+def memory_peak(pid):
+    """The most memory that a process ever had, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
