@@ -46,5 +46,6 @@ def test_no_rfc_has_two_rows():
 @pytest.mark.parametrize("row", rows(followed=True), ids=lambda row: row[0])
 def test_a_row_says_what_is_done(row):
     assert re.fullmatch(r"\d{3,5}", row[0])
-    assert row[1] and row[2]
+    assert row[1]
+    assert row[2]
     assert len(row) == 4
