@@ -17,8 +17,8 @@ def demo(
 ) -> None:
     """Show the whole product at work: 1,000 people, two mailings, one unsubscribe.
 
-    Everything happens on loopback ports of this machine, and nobody is mailed. The exit status
-    is 1 if anything is not as it is claimed to be.
+    Everything happens on loopback ports of this machine, and nobody is mailed.
+    Ends with 1 if anything is not as claimed.
     """
     from gatepost.cli.demo.running import run  # noqa: PLC0415  loads what only the tour needs
 

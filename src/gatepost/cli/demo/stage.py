@@ -144,7 +144,8 @@ class Stage:
         """The end: how many claims hold, and where to go from here. True if all hold."""
         seconds = time.monotonic() - self._began
         self._console.print()
-        self._console.print(Rule(style="red" if self.failed else "green"))
+        line = "─" if self._fancy else "-"
+        self._console.print(Rule(characters=line, style="red" if self.failed else "green"))
         total = self._held + len(self.failed)
         if self.failed:
             self.complain(f"{len(self.failed)} of {total} claims did not hold:")
