@@ -68,6 +68,8 @@ class _Style:
 def configure(form: Literal["console", "json"], addresses: Addresses, key: bytes) -> None:
     """Sets how lines look and how addresses appear; `key` makes the hashes ours alone."""
     _Style.addresses, _Style.key = addresses, key
+    # It prints a traceback whenever a stranger's mail makes one of its detectors stumble.
+    logging.getLogger("flufl.bounce").disabled = True
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"

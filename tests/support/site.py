@@ -12,6 +12,7 @@ from gatepost.app.texts import Texts
 from gatepost.consent.evidence import EventKind, Fact, TextState
 from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
 from gatepost.mail.address import parse
+from gatepost.mail.duration import Duration
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Kind, Stream
 from gatepost.store import people
@@ -133,6 +134,7 @@ async def served(
     retired: Mapping[str, str] | None = None,
     proxies: tuple[str, ...] = (),
     ring: Ring | None = None,
+    lifetime: Duration | None = None,
 ) -> AsyncIterator[Served]:
     """Both applications on loopback, over a new store in `folder`."""
     store = await asyncio.to_thread(Store.open, "", folder / "data")
@@ -153,6 +155,7 @@ async def served(
         on_withdrawn=lambda *who: here.tell(*who),
         ready=ready,
         trusted_proxies=lambda: networks,
+        link_lifetime=lambda: lifetime,
     )
     names = [KnownStream(stream.name, stream.sender) for stream in streams.values()]
     names += [KnownStream(*pair) for pair in (retired or {}).items()]

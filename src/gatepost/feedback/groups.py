@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from gatepost.mail.mime import decode_octets
 
 MAX_OCTETS = 256 * 1024
+MAX_VALUE = 4096  # characters; of a longer value the rest is passed over
 
 _FIELD = re.compile(r"([!-9;-~]{1,100})[ \t]*:(.*)")
 
@@ -29,7 +30,7 @@ def read_groups(content: bytes) -> tuple[Group, ...]:
             found.append({})
             values = []
         elif line[0] in " \t":
-            if values:
+            if values and len(values[-1]) < MAX_VALUE:
                 values[-1] = f"{values[-1]} {line.strip()}"
         elif match:
             values = found[-1].setdefault(match.group(1).lower(), [])

@@ -169,6 +169,18 @@ def test_the_gravest_of_several_counts_unless_somebody_got_it():
     assert judge_all([]) == (Severity.NONE, "")
 
 
+def test_a_report_in_own_words_without_a_sender_is_read():
+    content = reports.QMAIL.replace(b"From: MAILER-DAEMON@qmail.example\r\n", b"")
+    assert judged(content) is Severity.HARD
+
+
+def test_a_value_without_end_is_cut():
+    more = "Diagnostic-Code: smtp; 550 5.1.1 no" + "\n and no" * 20_000
+    content = reports.dsn(status="5.0.0", diagnostic="smtp; 550 no", more=more)
+    (bounce,) = find_bounces(scan(content))
+    assert len(str(bounce)) <= 500
+
+
 def test_groups_that_run_into_each_other_are_still_read():
     """Some servers leave the empty line between the groups out."""
     content = reports.dsn().replace(b"(UTC)\r\n\r\nFinal", b"(UTC)\r\nFinal")
