@@ -1,22 +1,21 @@
 """`gatepost consent`: what is on record of somebody, and adding to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gatepost.cli import consent_history, consent_import
+from gatepost.cli.consent_withdrawal import withdraw
 from gatepost.cli.desk import Desk, Refusal, Status, address_from, desk_of, listing, say
-from gatepost.cli.listfile import addresses_in
 from gatepost.cli.options import Encoding, Json, Note
 from gatepost.cli.printing import cell, show_json
 from gatepost.consent.bases import Bases
 from gatepost.consent.columns import PRESETS
 from gatepost.consent.evidence import EventKind, Fact
-from gatepost.consent.leaving import has_left, has_left_everything, left_at
+from gatepost.consent.leaving import left_at
 from gatepost.consent.rows import (
     Defaults,
     Frame,
@@ -28,7 +27,7 @@ from gatepost.consent.rows import (
     split,
 )
 from gatepost.consent.standing import STRANGER, Person
-from gatepost.mail.address import Address, AddressError, parse
+from gatepost.mail.address import Address
 from gatepost.mail.stream import Stream
 from gatepost.mail.verdict import Verdict
 from gatepost.store import people, sources
@@ -37,7 +36,6 @@ from gatepost.store.sources import SourceRecord
 
 app = typer.Typer(help="Consent: what is on record, and adding to it.", no_args_is_help=True)
 
-_BATCH = 2000
 _INSTANT = timedelta(milliseconds=1)
 _SAID = 10  # reasons that are told one by one
 
@@ -140,53 +138,7 @@ def grant(
     _tell(desk, who, fact, verdict)
 
 
-@app.command()
-def withdraw(
-    ctx: typer.Context,
-    address: Annotated[
-        str | None, typer.Argument(metavar="[ADDRESS]", help="The person's address.")
-    ] = None,
-    *,
-    stream: Annotated[str | None, typer.Option(metavar="NAME", help="Only this stream.")] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Every bulk stream of the sender.")
-    ] = False,
-    sender: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="With --all, where there are several senders."),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Many: one address per line, or CSV; - is stdin."),
-    ] = None,
-    note: Note = "",
-    encoding: Encoding = "utf-8",
-) -> None:
-    """Record that somebody no longer wants a stream, or any bulk mail of a sender.
-
-    Holds from the moment this returns; a running `serve` follows within a second. Doing it
-    twice is doing it once.
-    """
-    desk = desk_of(ctx)
-    if (address is None) == (file is None):
-        raise Refusal("give an address, or --file with many")
-    name, of_sender = _what_is_left(desk, stream, everything, sender)
-    done = known = wrong = 0
-    with desk.store() as store:
-        if address is not None:
-            done, known = _withdraw(store, [address_from(address)], name, of_sender, note)
-        elif file is not None:
-            lines = addresses_in(file, encoding)
-            while portion := list(islice(lines, _BATCH)):
-                good = list(_readable(portion))
-                wrong += len(portion) - len(good)
-                new, old = _withdraw(store, good, name, of_sender, note)
-                done, known = done + new, known + old
-    what = f"the stream {name}" if name else f"all bulk mail of {of_sender}"
-    typer.echo(f"withdrawn from {what}: {done}; had left already: {known}")
-    if wrong:
-        say(f"no addresses: {wrong} lines")
-        raise typer.Exit(Status.NO)
+app.command()(withdraw)
 
 
 @app.command("import")
@@ -332,56 +284,6 @@ def _tell(desk: Desk, who: Address, fact: Fact, verdict: Verdict) -> None:
     basis = desk.policy.bases.find(fact.basis)
     if basis is not None and basis.never_counts:
         say(f"{fact.basis} never counts, whatever else is said: it is on record, and no more")
-
-
-def _what_is_left(
-    desk: Desk, stream: str | None, everything: bool, sender: str | None
-) -> tuple[str, str]:
-    """The stream ("" for all) and the sender that a withdrawal is about."""
-    if (stream is None) != everything:
-        raise Refusal("say what is left: --stream NAME, or --all")
-    if stream is None:
-        return "", desk.sender_or_only(sender)
-    of_sender = desk.bulk_stream(stream).sender
-    if sender is not None and sender != of_sender:
-        raise Refusal(f"the stream {stream} is sent for {of_sender}, not for {sender}")
-    return stream, of_sender
-
-
-def _withdraw(
-    store: Store, addresses: Sequence[Address], stream: str, sender: str, note: str
-) -> tuple[int, int]:
-    """How many were withdrawn, and how many had left already."""
-
-    def write(tx: Tx) -> int:
-        persons = people.look_up(tx, addresses, stream, sender)
-        left = has_left if stream else has_left_everything
-        leaving = {
-            address.key: address
-            for address in addresses
-            if not left(persons.get(address.key, STRANGER))
-        }
-        fact = Fact(
-            kind=EventKind.WITHDRAWN,
-            at=tx.now,
-            sender=sender,
-            stream=stream,
-            actor="staff",
-            method="cli",
-            note=note,
-        )
-        return people.record_many(tx, ((address, [fact]) for address in leaving.values()))
-
-    done = store.write_now(write) if addresses else 0
-    return done, len(addresses) - done
-
-
-def _readable(lines: Sequence[tuple[int, str]]) -> Iterator[Address]:
-    for line, text in lines:
-        try:
-            yield parse(text)
-        except AddressError as error:
-            say(f"line {line}: no address: {error}")
 
 
 def _renamed(given: Sequence[str]) -> dict[str, str]:

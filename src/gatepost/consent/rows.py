@@ -202,6 +202,8 @@ def identity(fact: Fact, *, timeless: bool = False) -> bytes:
 
 def split(text: str) -> tuple[str, ...]:
     """Words with commas, semicolons or bars between them."""
+    if not text:
+        return ()
     parts = (part.strip() for part in text.translate(_SEPARATORS).split(","))
     return tuple(dict.fromkeys(part for part in parts if part))
 
