@@ -49,3 +49,12 @@ def tables(document):
         if line.startswith("#"):
             heading = line.lstrip("# ")
     return found
+
+
+def in_section(document, heading, language):
+    """The fenced blocks of one language below a heading, up to the next heading."""
+    text = document.read_text("utf-8")
+    _, found, rest = text.partition(f"\n## {heading}\n")
+    assert found, f"{name_of(document)} has no section {heading}"
+    section = rest.partition("\n## ")[0]
+    return [body for _, info, body in _FENCE.findall(section) if info.split()[:1] == [language]]
