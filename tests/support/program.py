@@ -119,18 +119,15 @@ class Program:
         if kind is None:
             assert "Traceback" not in self.log(), self.log()
 
+    def command(self):
+        """What `start` runs."""
+        words = ["-m", "gatepost", "--config", str(self.config), "serve", *self.options]
+        return [sys.executable, *words]
+
     def start(self):
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "gatepost",
-                    "--config",
-                    self.config,
-                    "serve",
-                    *self.options,
-                ],
+                self.command(),
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
