@@ -3,14 +3,12 @@
 from pathlib import Path
 
 from gatepost.cli.reference import commands_page
-from gatepost.cli.reference import commands_page
 from gatepost.config import reference, sample
 from gatepost.flow.spool.diagram import states_page
 
 TOP = Path(__file__).parents[1]
 PAGES = {
     "config.toml": sample,
-    "docs/commands.md": commands_page,
     "docs/commands.md": commands_page,
     "docs/configuration.md": reference,
     "docs/states.md": states_page,
