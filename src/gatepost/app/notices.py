@@ -43,13 +43,24 @@ _SLICE = 1000
 class Notices:
     """Writes what is due. Safe to run in several gateways at once."""
 
-    def __init__(self, store: Store, wiring: Callable[[], Wiring]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        wiring: Callable[[], Wiring],
+        *,
+        gather_failures: timedelta = GATHER_FAILURES,
+        summary_after: timedelta = SUMMARY_AFTER,
+    ) -> None:
         self._store = store
         self._wiring = wiring
+        self._gather_failures = gather_failures
+        self._summary_after = summary_after
 
     async def report_failures(self) -> int:
         """Sends the delivery reports that are due; says how many."""
-        due = await self._store.read(lambda tx: reports.failures_to_report(tx, GATHER_FAILURES))
+        due = await self._store.read(
+            lambda tx: reports.failures_to_report(tx, self._gather_failures)
+        )
         made = 0
         for failed in due:
             made += await self._store.write(partial(self._report, failed=failed))
@@ -57,7 +68,9 @@ class Notices:
 
     async def sum_up(self) -> int:
         """Sends the campaign summaries that are due; says how many."""
-        due = await self._store.write(lambda tx: campaign_report.summaries_due(tx, SUMMARY_AFTER))
+        due = await self._store.write(
+            lambda tx: campaign_report.summaries_due(tx, self._summary_after)
+        )
         made = 0
         for campaign in due:
             made += await self._store.write(partial(self._sum_up, campaign=campaign))
