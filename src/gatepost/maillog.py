@@ -11,6 +11,7 @@ workers where Prometheus' multi-process mode is on.
 
 import hashlib
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -19,6 +20,8 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 _log = structlog.get_logger("gatepost")
+# Upstream quotes addresses in its replies; the rest of a reply is wanted.
+_QUOTED_ADDRESS = re.compile(r"[^\s<>()\[\]\",;:]+@[^\s<>()\[\]\",;:]*[^\s<>()\[\]\",;:.]")
 
 _submissions = Counter(
     "gatepost_submissions", "Submissions answered, by what was answered", ["client", "answer"]
@@ -102,6 +105,13 @@ def address(key: str) -> str:
     return f"#{digest}"
 
 
+def _reply(text: str) -> str:
+    """What a server said, with the addresses in it as they may appear in the log."""
+    if _Style.addresses == "plain":
+        return text
+    return _QUOTED_ADDRESS.sub(lambda found: address(found[0].casefold()), text)
+
+
 # The way in
 
 
@@ -153,6 +163,11 @@ def refused(*, client: str, peer: str, stream: str, recipients: int, reply: str)
     )
 
 
+def too_many_recipients(*, client: str, peer: str, limit: int) -> None:
+    """A message has more recipients than the limit; those beyond it were told to come again."""
+    _log.warning("too many recipients", client=client, peer=peer, limit=limit)
+
+
 def recipient_refused(*, client: str, stream: str, recipient: str, reason: str) -> None:
     """A recipient was refused at RCPT."""
     _recipients.labels(stream, "reject", reason).inc()
@@ -181,7 +196,7 @@ def attempt_failed(submission: str, recipient: str, state: str, attempts: int, r
     """An attempt did not deliver; `state` says whether there will be another."""
     _log.warning(
         "not delivered", id=submission, recipient=address(recipient), state=state,
-        attempts=attempts, reply=reply,
+        attempts=attempts, reply=_reply(reply),
     )  # fmt: skip
 
 
@@ -211,6 +226,11 @@ def upstream_changed(upstream: str, healthy: bool, reply: str) -> None:
 def withdrawn(subject: str, sender: str, stream: str, method: str) -> None:
     """Somebody left: `stream` is "" for everything of the sender."""
     _log.info("withdrawn", subject=subject, sender=sender, stream=stream or "*", method=method)
+
+
+def bad_link(page: str, visitor: str) -> None:
+    """Somebody opened a link that is none of ours, or was altered."""
+    _log.info("link does not open", page=page, visitor=visitor)
 
 
 def request_failed(error: BaseException) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from gatepost import maillog
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.web import counters
 from gatepost.web.answer import TEXT, Answer, Headers, retry_later
 from gatepost.web.links import Link
 from gatepost.web.site import Site
-from gatepost.web.visitor import Scope, header, preferred_languages
+from gatepost.web.visitor import Scope, header, preferred_languages, visitor
 
 FALLBACK_LANGUAGE = "en"
 PAGE_FIELD = "page"  # the button of our own page sends it; a mail client's one-click does not
@@ -104,7 +105,9 @@ class Pages:
 
     def foreign(self, scope: Scope) -> Answer:
         """The page for a token that is altered, of another purpose, or of another store."""
-        counters.BAD_LINKS.labels(_PAGES.get(scope["path"][:3], "other")).inc()
+        page = _PAGES.get(scope["path"][:3], "other")
+        counters.BAD_LINKS.labels(page).inc()
+        maillog.bad_link(page, visitor(scope, self._site.trusted_proxies()).ip)
         return self.trouble("link", scope, 404)
 
     def retired(self, scope: Scope, link: Link) -> Answer:

@@ -4,6 +4,7 @@ import asyncio
 from ipaddress import ip_network
 
 import pytest
+from structlog.testing import capture_logs
 
 from gatepost.flow.accept.door import Limits, Role
 from gatepost.mail.client import Client
@@ -349,3 +350,60 @@ async def test_returns(listen, handler):
         ])  # fmt: skip
     assert handler.recipients == ["bounce-1@b.example", "postmaster@relay.example.org"]
     assert handler.asked == []
+
+
+LOGGED = {
+    "declared too large": (["MAIL FROM:<a@acme.example> SIZE=1001"], "refused", "552 5.3.4"),
+    "too large": ([MAIL, "RCPT TO:<b@shop.example>", "DATA", "x" * 1200 + "\r\n."], "refused",
+                  "552 5.3.4"),
+    "NUL": ([MAIL, "RCPT TO:<b@shop.example>", "DATA", "\0\r\n."], "refused", "554 5.6.0"),
+    "bare newline": ([MAIL, "RCPT TO:<b@shop.example>", "DATA", "a\nb\r\n."], "refused",
+                     "554 5.6.0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", LOGGED)
+async def test_what_no_handler_sees_is_logged_all_the_same(listen, said):
+    lines, event, reply = LOGGED[said]
+    listener = await listen(limits=Limits(message_size=1000), reject_bare_newlines=True)
+    async with connected(listener.port) as talk:
+        with capture_logs() as logged:
+            for line in lines:
+                answer = await talk.say(line)
+    assert answer.status == reply
+    assert [(one["event"], one["client"], one["reply"][:9]) for one in logged] == [
+        (event, "local", reply)
+    ]
+
+
+async def test_a_rate_that_is_used_up_is_logged(listen):
+    client = Client(name="crm", networks=(ip_network("127.0.0.1/32"),), rate=(1, 3600.0))
+    listener = await listen(clients=[client])
+    async with connected(listener.port) as talk:
+        await talk.mail(b"x\r\n", "b@shop.example")
+        with capture_logs() as logged:
+            assert (await talk.say(MAIL)).status == "450 4.7.0"
+    assert [(one["event"], one["client"]) for one in logged] == [("refused", "crm")]
+
+
+async def test_too_many_recipients_are_logged_once(listen):
+    listener = await listen(limits=Limits(recipients_per_message=1))
+    async with connected(listener.port) as talk:
+        with capture_logs() as logged:
+            await talk.say(MAIL)
+            for n in range(4):
+                await talk.say(f"RCPT TO:<r{n}@shop.example>")
+    assert [(one["event"], one["client"], one["limit"]) for one in logged] == [
+        ("too many recipients", "local", 1)
+    ]
+
+
+async def test_a_stranger_is_logged_once(listen):
+    listener = await listen(clients=[])
+    async with connected(listener.port) as talk:
+        with capture_logs() as logged:
+            for _ in range(3):
+                assert (await talk.say(MAIL)).status == "550 5.7.1"
+    assert [(one["event"], one["peer"], one["why"]) for one in logged] == [
+        ("connection refused", "127.0.0.1", "550 5.7.1 Relaying denied")
+    ]

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from gatepost.consent.tokens import Purpose, Ring
 from gatepost.web.counters import BAD_LINKS, PAGE_VIEWS, WITHDRAWALS
@@ -230,3 +231,17 @@ async def test_what_is_counted(tmp_path):
         await client.post(link)
         await client.post(link, data={"page": "1"})
         assert [now - then for now, then in zip(counted(), before, strict=True)] == [1, 1, 1, 1]
+
+
+async def test_a_link_that_does_not_open_is_logged_without_its_token(tmp_path):
+    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+        subject = await site.subscribe("anna@example.org", "newsletter")
+        token = site.token(subject, "newsletter")
+        altered = token[:-1] + ("A" if token[-1] != "A" else "B")
+        with capture_logs() as logged:
+            assert (await client.get(f"/u/{altered}")).status_code == 404
+            assert (await client.post(f"/u/{altered}")).status_code == 404
+        assert [(one["event"], one["page"], one["visitor"]) for one in logged] == [
+            ("link does not open", "unsubscribe", "127.0.0.1")
+        ] * 2
+        assert altered not in str(logged)

@@ -41,6 +41,7 @@ class _Transaction:
     mail: commands.Mail
     recipients: dict[str, Recipient] = field(default_factory=dict)
     refused: dict[str, tuple[Recipient, Verdict]] = field(default_factory=dict)
+    overfull: bool = False
 
     def envelope(self) -> Envelope:
         return Envelope(
@@ -60,6 +61,7 @@ class Session(Secured):
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(door, loop)
         self._transaction: _Transaction | None = None
+        self._stranger_noted = False
 
     # The wire's events
 
@@ -98,8 +100,8 @@ class Session(Secured):
         """The end of data: one reply for the whole message (R5321-11)."""
         finished = content.finish()
         if isinstance(finished, Trouble):
+            self.send(self._turned_down(_CONTENT_TROUBLE[finished]))
             self._abandon()
-            self.send(_CONTENT_TROUBLE[finished])
             return
         transaction, self._transaction = self._transaction, None
         if transaction:
@@ -140,14 +142,14 @@ class Session(Secured):
             return None
         client = _RETURNS if self.door.role is Role.RETURNS else self.client
         if client is None:
-            return replies.AUTH_REQUIRED if self.could_authenticate else replies.RELAYING_DENIED
+            return self._turned_away()
         mail = commands.mail(argument, extended=self.session.extended_smtp)
         if mail.size > self.door.limits.message_size:
-            return replies.TOO_LARGE
+            return self._turned_down(replies.TOO_LARGE, client)
         if not self.door.storage_ok():
             return replies.STORAGE_FULL
         if not self.door.usage.spend(client, self.loop.time()):
-            return replies.TOO_FAST
+            return self._turned_down(replies.TOO_FAST, client)
         self._transaction = _Transaction(self._arrival(client, mail), mail)
         return replies.SENDER_OK
 
@@ -265,7 +267,14 @@ class Session(Secured):
         if key in transaction.recipients:
             return replies.RECIPIENT_OK
         known = len(transaction.recipients) + len(transaction.refused)
-        if known >= self.door.limits.recipients_per_message and key not in transaction.refused:
+        limit = self.door.limits.recipients_per_message
+        if known >= limit and key not in transaction.refused:
+            if not transaction.overfull:
+                transaction.overfull = True
+                arrival = transaction.arrival
+                maillog.too_many_recipients(
+                    client=arrival.client.name, peer=arrival.peer, limit=limit
+                )
             return replies.TOO_MANY_RECIPIENTS
         if key == self.door.postmaster.key:
             return self._settle_recipient(transaction, recipient, None)
@@ -306,6 +315,29 @@ class Session(Secured):
     async def _deliver(self, transaction: _Transaction, content: bytes) -> None:
         reply = await self.door.handler.take(transaction.arrival, transaction.envelope(), content)
         self.send(reply.encode())
+
+    def _turned_away(self) -> bytes:
+        """The reply to a stranger's MAIL, logged once per connection."""
+        reply = replies.AUTH_REQUIRED if self.could_authenticate else replies.RELAYING_DENIED
+        if not self._stranger_noted:
+            self._stranger_noted = True
+            why = reply.decode("ascii").strip()
+            maillog.connection_refused(self.door.name, str(self.peer), why)
+        return reply
+
+    def _turned_down(self, reply: bytes, client: Client | None = None) -> bytes:
+        """`reply` to a message that no handler sees, logged."""
+        transaction = self._transaction
+        if client is None and transaction is not None:
+            client = transaction.arrival.client
+        maillog.refused(
+            client=client.name if client else "",
+            peer=str(self.peer),
+            stream=self.door.stream,
+            recipients=len(transaction.recipients) if transaction else 0,
+            reply=reply.decode("ascii").strip(),
+        )
+        return reply
 
     def _abandon(self) -> None:
         """End the transaction, if there is one, without a message."""
