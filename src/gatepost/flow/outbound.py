@@ -354,20 +354,21 @@ class Outbound:
         key = self._configuration, work.submission.id
         planning = self._planning.get(key)
         if planning is None:  # the feeders share one planning of a submission
-            planning = asyncio.ensure_future(self._plan(work.submission))
+            planning = asyncio.ensure_future(self._plan(work))
             self._planning[key] = planning
             planning.add_done_callback(lambda _: self._planning.pop(key))
         return await asyncio.shield(planning)
 
-    async def _plan(self, submission: Submission) -> Composed:
-        configuration = self._configuration
+    async def _plan(self, work: Work) -> Composed:
+        submission, configuration = work.submission, self._configuration
         content = self._hand.content_of(submission.id)
         if content is None:
             content = await self._load(submission.id)
         composed = await asyncio.get_running_loop().run_in_executor(
             self._threads, self._compose, submission, content
         )
-        if configuration == self._configuration:
+        wanted_again = submission.recipients > len(work.rows)
+        if wanted_again and configuration == self._configuration:
             self._hand.keep_plan(submission.id, composed, len(content))
         return composed
 
