@@ -60,7 +60,7 @@ from gatepost.store.spool.rows import (
 MAX_HOPS = 100  # Received fields (RFC 5321 §6.3)
 LARGE = 256 * 1024  # octets; above, scanning leaves the event loop and the content goes ahead
 
-_REFUSED = frozenset({Defect.REPEATED_FIELD, Defect.TOO_MANY_FIELDS})  # R5322-2
+_REFUSED = (Defect.REPEATED_FIELD, Defect.TOO_MANY_FIELDS)  # R5322-2
 _STATE_FOR = {
     Disposition.DELIVER: State.READY,
     Disposition.DROP: State.DROPPED,
@@ -98,6 +98,7 @@ class Onward(Protocol):
 class Case:
     """One message on its way through the rooms."""
 
+    id: int
     arrival: Arrival
     envelope: Envelope
     content: bytes
@@ -194,8 +195,9 @@ class Inbound:
         hops = message.values("received")
         if len(hops) >= MAX_HOPS or passed_here(hops, sorting.hostname):
             return replies.LOOP
-        if message.defects & _REFUSED:
-            return replies.MALFORMED
+        refused = next((one for one in _REFUSED if one in message.defects), None)
+        if refused is not None:
+            return replies.malformed(refused.value)
         traits = read_traits(message, header_names(sorting.rules))
         recipients = [recipient.address for recipient in envelope.recipients]
         choice = choose_stream(traits, arrival, sorting.rules, policy.streams, len(recipients))
@@ -206,11 +208,12 @@ class Inbound:
         facts = Facts(
             mismatch=find_mismatch(traits, stream, sender),
             override=override_reason(traits, arrival.client),
-            unmodifiable=message.is_signed_or_encrypted,
+            unmodifiable=message.must_keep_its_body,
         )
         looked_at = sorting.detect_bulk and not stream.is_bulk
         counted = sorting.suspicion.count(recipients) if looked_at else 0
         return Case(
+            id=ids.new_id(),
             arrival=arrival,
             envelope=envelope,
             content=content,
@@ -233,14 +236,14 @@ class Inbound:
         policy = self._policy()
         upstream = policy.upstream_of(case.stream)
         room = self._onward.room(upstream, urgent=not case.stream.is_bulk)
-        submission, decided_at = ids.new_id(), self._store.now()
+        decided_at = self._store.now()
         staged = len(case.content) > LARGE
         if staged:
-            await content.stage(self._store, submission, case.content)
+            await content.stage(self._store, case.id, case.content)
         campaign = campaign_key(case.traits, case.arrival.client) if case.stream.is_bulk else None
         result = await self._queue.put(
             PutJob(
-                id=submission,
+                id=case.id,
                 arrival=case.arrival,
                 envelope=case.envelope,
                 stream=case.stream.name,
@@ -322,7 +325,7 @@ class Inbound:
         if not sorting.suspicion.judge(case.counted, snapshot.seen_in_window):
             return case.facts
         maillog.undeclared_bulk(
-            case.traits.subject[:60], client=case.arrival.client.name, stream=case.stream.name,
+            ids.to_text(case.id), client=case.arrival.client.name, stream=case.stream.name,
             recipients=case.counted + snapshot.seen_in_window,
         )  # fmt: skip
         return Facts(

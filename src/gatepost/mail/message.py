@@ -66,6 +66,9 @@ class Defect(StrEnum):
     UNCLOSED = "a multipart does not end"
 
 
+_NOT_TAKEN_APART = frozenset({Defect.TOO_MANY_PARTS, Defect.TOO_DEEP})
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One header field: octets [start, end), its CRLF and continuation lines included.
@@ -208,6 +211,11 @@ class Message:
             or (part.media.startswith("text/") and self._is_armored(part))
             for part in self.parts
         )
+
+    @property
+    def must_keep_its_body(self) -> bool:
+        """Whether no body may be changed: signed, encrypted, or too deep to be taken apart."""
+        return self.is_signed_or_encrypted or bool(self.defects & _NOT_TAKEN_APART)
 
     def _is_armored(self, part: Part) -> bool:
         if part.encoding != "base64":

@@ -178,6 +178,7 @@ def test_nesting_beyond_the_bound_stays_in_one_piece():
     scanned = scan(HEAD + raw)
     assert Defect.TOO_DEEP in scanned.defects
     assert len(scanned.parts) == module.MAX_DEPTH + 1
+    assert scanned.must_keep_its_body  # else a footer would be missing and nobody asked
 
 
 def test_a_memory_map_is_as_good_as_octets():

@@ -59,11 +59,15 @@ def stream_refused(text: str) -> Reply:
     return Reply(550, "5.7.0", text)
 
 
+def malformed(what: str) -> Reply:
+    """The message cannot be repaired without guessing; `what` is wrong, on one line (R5322-2)."""
+    return Reply(554, "5.6.0", f"Malformed message: {what}")
+
+
 STORE_AWAY: Final = Reply(451, "4.4.3", "The store is out of reach, try later")
 NO_STORAGE: Final = Reply(452, "4.3.1", "Not enough storage, try later")
 OUR_ERROR: Final = Reply(451, "4.3.0", "An error on our side, try later")
-LOOP: Final = Reply(554, "5.4.6", "Mail loop: too many Received fields")
-MALFORMED: Final = Reply(554, "5.6.0", "The message is malformed")
+LOOP: Final = Reply(554, "5.4.6", "Mail loop: it was here before, or passed too many servers")
 NULL_SENDER: Final = Reply(550, "5.7.1", "Bulk mail needs a return path, not <>")
 NULL_MX: Final = Reply(556, "5.1.10", "The recipient's domain takes no mail")
 

@@ -21,19 +21,17 @@ from gatepost.flow.edit.relabel import lacks_mime_version
 from gatepost.flow.edit.spans import Plan, Slot, Span, make_plan
 from gatepost.flow.edit.treatment import BulkTreatment, Treatment
 from gatepost.mail.lines import long_lines
-from gatepost.mail.message import Defect, Message, Part
+from gatepost.mail.message import Message, Part
 
 if TYPE_CHECKING:
     from mmap import mmap
-
-_BEYOND_US = {Defect.TOO_MANY_PARTS, Defect.TOO_DEEP}
 
 
 def plan(message: Message, raw: "bytes | mmap", treatment: Treatment) -> Plan:
     """How to make the copies of `message`, whose octets are `raw`."""
     bulk = treatment.bulk
     sizes = _slot_sizes(bulk)
-    untouchable = message.is_signed_or_encrypted or bool(message.defects & _BEYOND_US)
+    untouchable = message.must_keep_its_body
     edits: dict[int, LeafEdit] = {}
     notes: list[str] = []
     if bulk and not bulk.headers_only:
