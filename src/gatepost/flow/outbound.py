@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import random
 from typing import Protocol
@@ -34,6 +34,7 @@ from gatepost.mail.outcome import Outcome, Result, Scope
 from gatepost.mail.recipient_state import State
 from gatepost.mail.reply import Reply
 from gatepost.mail.verdict import Disposition, Reason, Verdict
+from gatepost.store.campaigns import FROZEN
 from gatepost.store.engine import StoreUnavailable
 from gatepost.store.ids import to_text
 from gatepost.store.spool.rows import Claimed, Marked, Review, Ruling, Submission
@@ -167,6 +168,11 @@ class Outbound:
             return 0
         return self._hand.room(upstream, urgent=urgent)
 
+    def takes_eight_bit(self, upstream: str) -> bool | None:
+        """Whether copies may have 8-bit content; `None` while nobody knows. Any thread may ask."""
+        pool = self._pools.get(upstream)
+        return pool.takes_eight_bit if pool else None
+
     def offer(self, rows: Sequence[Claimed], content: bytes, decided_at: datetime) -> None:
         """Takes over rows that were claimed when they were put, with the content at hand."""
         self._hand.take(rows, decided_at, content)
@@ -225,7 +231,8 @@ class Outbound:
                 return Marked(row.id, State.DELIVERED, reply)
             case Result.UNSENT if outcome.scope is Scope.MESSAGE:
                 # Held back before its first byte: the next claim decides with the withdrawal
-                # on record; a moment later, so that doubt about clocks cannot make a loop.
+                # on record, or makes the copy as this upstream can take it; a moment later, so
+                # that doubt about clocks cannot make a loop.
                 soon = self._clock() + HELD_BACK
                 return Marked(row.id, State.DEFERRED, "", next_attempt=soon, counted=False)
             case Result.UNSENT:
@@ -298,12 +305,16 @@ class Outbound:
                 campaign_stopped=review.campaign_stopped,
                 sender_frozen=review.sender_frozen,
             )
-            rulings.append(None if verdict.delivers else self._ruling(verdict, review.now))
+            rulings.append(self._ruling(row, verdict, review.now))
         return rulings
 
-    def _ruling(self, verdict: Verdict, now: datetime) -> Ruling:
+    def _ruling(self, row: Claimed, verdict: Verdict, now: datetime) -> Ruling | None:
+        if verdict.delivers:
+            return Ruling(verdict, State.SENDING) if row.verdict.rule == FROZEN else None
         if verdict.reason is Reason.CAMPAIGN_STOPPED:
             return Ruling(verdict, State.STOPPED)
+        if verdict.reason is Reason.SENDER_FROZEN:  # waits for the thaw as what it was
+            return Ruling(replace(row.verdict, rule=FROZEN), State.HELD)
         state = _STATE_FOR[verdict.disposition]
         expires = self._quarantine_until(now) if state is State.QUARANTINED else None
         return Ruling(verdict, state, expires)

@@ -24,9 +24,11 @@ from gatepost.store.ending import close_finished
 from gatepost.store.engine import Tx
 from gatepost.store.plain import plain
 from gatepost.store.tables import mail as tables
+from gatepost.store.tables.mail import spelled
 from gatepost.store.times import to_ms
 
 SILENCE = timedelta(hours=6)
+FROZEN = "sender-frozen"  # the rule noted on queued mail that waits for a thaw
 
 _TOUCH_MS = 5_000
 _MS = timedelta(milliseconds=1)
@@ -151,14 +153,27 @@ def frozen_senders(tx: Tx) -> frozenset[str]:
 
 
 def freeze(tx: Tx, sender: str, note: str = "") -> None:
-    """Refuses the sender's bulk mail from now on, and what of it is queued at its claim."""
+    """Refuses the sender's bulk mail for the time being; what of it is queued is held."""
     _forget_state(tx, sender)
     row = {"sender": sender, "frozen_ms": tx.now_ms, "note": plain(note)}
     tx.connection.execute(insert(tables.sender_state), row)
 
 
 def thaw(tx: Tx, sender: str) -> bool:
-    """Takes the sender's bulk mail again; false if it was not frozen."""
+    """Takes the sender's bulk mail again; false if it was not frozen.
+
+    What was queued when it was frozen is ready again, and decided anew at its claim.
+    """
+    ready = (
+        update(tables.recipient)
+        .where(
+            _r.submission.in_(select(_s.id).where(_s.sender == sender)),
+            _r.state == spelled(State.HELD),
+            _r.rule == FROZEN,
+        )
+        .values(state=State.READY, next_attempt_ms=tx.now_ms, held_ms=None)
+    )
+    tx.connection.execute(ready)
     return _forget_state(tx, sender) > 0
 
 

@@ -55,8 +55,13 @@ def campaign_stopped(case: Case, _: Weighing) -> Finding | None:
 
 
 def sender_frozen(case: Case, _: Weighing) -> Finding | None:
-    """The sender's bulk mail is frozen (WP-14, WP-15); its other mail goes on."""
-    return Finding(Reason.SENDER_FROZEN) if case.sender_frozen and case.stream.is_bulk else None
+    """The sender's bulk mail is frozen (WP-14, WP-15); its other mail goes on.
+
+    It is refused for the time being, so that the mailer keeps it and nothing is lost.
+    """
+    if not (case.sender_frozen and case.stream.is_bulk):
+        return None
+    return Finding(Reason.SENDER_FROZEN, disposition=Disposition.REJECT)
 
 
 def sender_mismatch(case: Case, _: Weighing) -> Finding | None:
