@@ -5,6 +5,7 @@ import smtplib
 import time
 
 import pytest
+
 from support.consents import granted
 from support.program import Program
 from support.upstream import UpstreamThread
