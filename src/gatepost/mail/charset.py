@@ -19,9 +19,16 @@ _ALIASES = {
     "macintosh": "mac_roman", "unicode-1-1-utf-8": "utf-8", "utf8mb4": "utf-8",
     "unknown-8bit": "us-ascii", "x-unknown": "us-ascii", "7bit": "us-ascii", "8bit": "us-ascii",
     "windows-874": "cp874", "ansi": "cp1252", "x-cp1252": "cp1252",
+    "cp-850": "cp850", "x-windows-949": "cp949", "gb_2312-80": "gb2312", "iso88591": "iso-8859-1",
 }  # fmt: skip
 _ESCAPES = {"raw_unicode_escape", "raw-unicode-escape", "unicode_escape", "idna", "punycode"}
 _LOOK_BACK = 4000
+# In these an octet that looks like ASCII may be the second half of a character ...
+_SWALLOWING = {
+    "shift_jis", "shift_jisx0213", "shift_jis_2004", "cp932", "big5", "big5hkscs", "gbk",
+    "gb18030", "cp949", "cp950", "johab",
+}  # fmt: skip
+_NEVER_SECOND = (b"\n", b" ", b'"', b"/", b"=")  # ... but none of these ever is
 _ASCII = "".join(map(chr, range(0x20, 0x7F))) + "\r\n\t"
 
 
@@ -29,17 +36,21 @@ _ASCII = "".join(map(chr, range(0x20, 0x7F))) + "\r\n\t"
 class Charset:
     """A charset in which ASCII octets are ASCII. `codec` is Python's name for it.
 
-    `stateful` charsets (ISO 2022) are ASCII only between escape sequences.
+    `stateful` charsets (ISO 2022) are ASCII only between escape sequences; those that are
+    `swallowing` (Shift JIS, Big5, GBK) make one character of an octet and an ASCII one.
     """
 
     codec: str
-    stateful: bool
+    stateful: bool = False
+    swallowing: bool = False
 
     def is_ascii_at(self, data: bytes, at: int) -> bool:
         """Whether ASCII put in at octet `at` of `data` would be read as ASCII.
 
         Every line begins in ASCII (RFC 1468); "no" is said where a line is too long to look.
         """
+        if self.swallowing:
+            return not self._is_open_at(data, at)
         if not self.stateful:
             return True
         line = data.rfind(b"\n", max(0, at - _LOOK_BACK), at) + 1
@@ -48,6 +59,16 @@ class Charset:
         escape = data.rfind(b"\x1b", line, at)
         shifted = data.rfind(b"\x0e", line, at) > data.rfind(b"\x0f", line, at)
         return not shifted and (escape < 0 or data[escape : escape + 3] in (b"\x1b(B", b"\x1b(J"))
+
+    def _is_open_at(self, data: bytes, at: int) -> bool:
+        """Whether a character of several octets is begun and not finished at octet `at`."""
+        least = max(0, at - _LOOK_BACK)
+        start = max(data.rfind(octet, least, at) for octet in _NEVER_SECOND) + 1
+        if not start and least:
+            return True
+        decoder = codecs.getincrementaldecoder(self.codec)("replace")
+        decoder.decode(data[start:at])
+        return bool(decoder.getstate()[0])
 
     def decode(self, data: bytes) -> str | None:
         """`data` as the reader sees it, `None` if it is not in this charset.
@@ -80,4 +101,4 @@ def find_charset(name: str) -> Charset | None:
             return None
     except (LookupError, ValueError):
         return None
-    return Charset(codec, codec.startswith("iso2022"))
+    return Charset(codec, codec.startswith("iso2022"), codec in _SWALLOWING)

@@ -38,7 +38,10 @@ SIGNED_FIELDS = (
 OVERSIGNED_FIELDS = frozenset({"From", "Subject", "To", "Date", "Content-Type"})
 OVERSIGNED_LIST_FIELDS = frozenset({"List-Unsubscribe", "List-Unsubscribe-Post"})
 
-_DOMAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*\.)*[A-Za-z0-9_-]*[A-Za-z0-9]")
+_DOMAIN = re.compile(
+    r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*"
+    r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
+)
 _BLANKS = re.compile(rb"[ \t]+")
 _PADDING = PKCS1v15()
 _HASH = Prehashed(SHA256())

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from gatepost.flow.edit import wording
 from gatepost.flow.edit.html import footer_place
 from gatepost.flow.edit.leaves import PLAIN, Leaf
+from gatepost.flow.edit.placeholders import find_placeholders
 from gatepost.flow.edit.relabel import charset_spans, encoding_spans
 from gatepost.flow.edit.spans import Slot, Span
 from gatepost.flow.edit.transfer import (
@@ -39,7 +40,7 @@ from gatepost.mail.charset import Charset, find_charset
 from gatepost.mail.lines import long_lines
 from gatepost.mail.message import Message, Part
 
-_UTF8 = Charset("utf-8", stateful=False)
+_UTF8 = Charset("utf-8")
 
 
 @dataclass(slots=True)
@@ -92,7 +93,7 @@ def _word_edits(leaf: Leaf, data: bytes, charset: Charset, bulk: BulkTreatment) 
     html = leaf.part.media != PLAIN
     found = [
         (start, stop, name)
-        for start, stop, name in wording.find_placeholders(data)
+        for start, stop, name in find_placeholders(data, bulk.placeholders)
         if charset.is_ascii_at(data, start)
     ]
     edits = [

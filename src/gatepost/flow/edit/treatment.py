@@ -10,6 +10,8 @@ shape.
 import re
 from dataclasses import dataclass
 
+from gatepost.flow.edit.placeholders import MEANINGS, Spellings, is_spelling
+
 # Removed from every copy. A name that ends in "*" stands for all that begin so.
 REMOVED_FIELDS = ("bcc", "resent-bcc", "return-path", "x-gatepost-*")
 
@@ -46,8 +48,9 @@ class BulkTreatment:
     label is put into brackets. The bases are URLs up to and with the last slash, to which a
     copy's token is added. `mailto` is the address for unsubscribing by mail, "" for none; its
     token has `mailto_octets`. `help_url` "" makes List-Help point at the preferences.
-    `identity_text` and `identity_html` replace `{{sender_identity}}`. With `headers_only` no
-    body is touched.
+    `identity_text` and `identity_html` replace `{{sender_identity}}`. `placeholders` are
+    further spellings with what they mean, such as `("*|UNSUB|*", "unsubscribe_url")`. With
+    `headers_only` no body is touched.
     """
 
     list_id: str
@@ -65,6 +68,7 @@ class BulkTreatment:
     feedback_id: str = ""
     footer_always: bool = False
     headers_only: bool = False
+    placeholders: Spellings = ()
 
     def __post_init__(self) -> None:
         for name in ("unsubscribe_base", "preferences_base"):
@@ -76,6 +80,9 @@ class BulkTreatment:
             value = getattr(self, name)
             _require(name, _LINE.fullmatch(value) and len(value) <= 900)
         _require("help_url", not re.search(r"[<> ]", self.help_url))
+        for spelling, meaning in self.placeholders:
+            if not is_spelling(spelling) or meaning not in MEANINGS:
+                raise TreatmentError(f"{spelling!r} cannot be a placeholder for {meaning!r}")
         for octets in (self.token_octets, self.mailto_octets):
             _require("token_octets", 0 < octets <= MAX_SLOT_OCTETS)
 

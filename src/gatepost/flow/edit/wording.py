@@ -1,14 +1,13 @@
 """The words that go into a body: the footer, the sender's identity, the recipient's links.
 
 In: the texts of a `BulkTreatment` and the content of a part. Out: text segments with slots
-where a token goes; the places of placeholders; whether a body already says everything the
-footer would (`is_complete`).
+where a token goes; whether a body already says everything the footer would (`is_complete`).
 
 *Fails:* never.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from gatepost.flow.edit.html import visible_text
 from gatepost.flow.edit.spans import Slot
@@ -16,23 +15,10 @@ from gatepost.flow.edit.treatment import BulkTreatment
 
 Words = tuple[str | Slot, ...]
 
-# Composing tools put a scheme before what looks like a host, and percent-encode braces.
-_PLACEHOLDER = re.compile(
-    rb"(?:https?://)?(?:\{\{|%7B%7B)(?: |%20){0,4}"
-    rb"(unsubscribe_url|preferences_url|sender_identity)"
-    rb"(?: |%20){0,4}(?:\}\}|%7D%7D)",
-    re.IGNORECASE,
-)
 _FLOWING = re.compile(r"(?<!\n--) +(?=\n)")
 _STUFFED = re.compile(r"\n(?=[ >]|From )")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _MARKER = re.compile(r"\{\{(unsubscribe_url|preferences_url)\}\}")
-
-
-def find_placeholders(data: bytes) -> Iterator[tuple[int, int, str]]:
-    """Start, stop and name of each placeholder in the content of a part."""
-    for match in _PLACEHOLDER.finditer(data):
-        yield match.start(), match.end(), match.group(1).decode("ascii").lower()
 
 
 def placeholder_words(name: str, bulk: BulkTreatment, *, html: bool) -> Words:

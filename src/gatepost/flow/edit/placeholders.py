@@ -1,0 +1,151 @@
+"""Placeholders: how mailers spell them, and where they stand in a body.
+
+Our own are `{{unsubscribe_url}}`, `{{preferences_url}}` and `{{sender_identity}}`; those of
+other systems can be made to mean the same (`FOREIGN`). Composing tools change what is typed: a
+scheme is put before what looks like a host, signs become percent-encoded or references, blanks
+come in and lines are broken. All of that is still the placeholder.
+
+In: the decoded content of a part. Out: where placeholders stand in it and what they mean.
+
+*Fails:* never.
+*Known limits:* markup inside a placeholder hides it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+
+UNSUBSCRIBE, PREFERENCES, IDENTITY = MEANINGS = (
+    "unsubscribe_url", "preferences_url", "sender_identity",
+)  # fmt: skip
+Spellings = tuple[tuple[str, str], ...]  # (spelling, meaning)
+
+# What each system documents for its templates. Tags that become a whole link are not here.
+FOREIGN: Mapping[str, Mapping[str, Sequence[str]]] = MappingProxyType({
+    "mailchimp": {
+        UNSUBSCRIBE: ("*|UNSUB|*",),
+        PREFERENCES: ("*|UPDATE_PROFILE|*",),
+        IDENTITY: ("*|LIST:ADDRESS|*", "*|LIST:ADDRESSLINE|*", "*|HTML:LIST_ADDRESS_HTML|*"),
+    },
+    "sendgrid": {
+        UNSUBSCRIBE: (
+            "<%asm_group_unsubscribe_raw_url%>", "<%asm_global_unsubscribe_raw_url%>",
+            "{{{unsubscribe}}}", "[unsubscribe]",
+        ),
+        PREFERENCES: (
+            "<%asm_preferences_raw_url%>", "{{{unsubscribe_preferences}}}",
+            "[unsubscribe_preferences]",
+        ),
+    },
+    "postmark": {UNSUBSCRIBE: ("{{{ pm:unsubscribe }}}", "{{{ pm:unsubscribe_url }}}")},
+    "mailgun": {
+        UNSUBSCRIBE: (
+            "%unsubscribe_url%", "%tag_unsubscribe_url%", "%mailing_list_unsubscribe_url%",
+        ),
+    },
+    "ses": {UNSUBSCRIBE: ("{{amazonSESUnsubscribeUrl}}",)},
+    "listmonk": {UNSUBSCRIBE: ("{{ UnsubscribeURL }}",), PREFERENCES: ("{{ ManageURL }}",)},
+})  # fmt: skip
+
+_OWN = tuple(
+    (opening + name + closing, name)
+    for name in MEANINGS
+    for opening, closing in (("{{{", "}}}"), ("{{", "}}"))
+)
+_SIGN = re.compile(r"[^\sA-Za-z0-9_]")
+_TOKEN = re.compile(r"[A-Za-z0-9_]+|[^\sA-Za-z0-9_]")
+_BLANKS = r"(?:[ \t]|\r?\n|%20|&nbsp;){0,4}"
+_LOOK_BACK = 128  # octets; no placeholder has more before its longest word
+_SCHEME = re.compile(rb"(?:^|[^A-Za-z0-9])(https?://)\Z", re.IGNORECASE)
+_NAMED = {
+    "<": "lt", ">": "gt", "&": "amp", '"': "quot", "{": "lcub", "}": "rcub", "[": "lsqb",
+    "]": "rsqb", "|": "vert", "*": "ast", "%": "percnt", ":": "colon",
+}  # fmt: skip
+
+
+def is_spelling(text: str) -> bool:
+    """Whether `text` can be a placeholder: a word between signs, so that prose is none."""
+    return bool(re.fullmatch(r"[^\sA-Za-z0-9_][ -~]{2,98}[^\sA-Za-z0-9_]", text)) and bool(
+        re.search(r"[A-Za-z]{2}", text)
+    )
+
+
+def find_placeholders(data: bytes, further: Spellings = ()) -> list[tuple[int, int, str]]:
+    """Start, stop and meaning of each placeholder, our own and `further` ones.
+
+    Looked for by their longest word, which is nearly always absent; linear in the size.
+    """
+    lowered = data.lower()
+    found = [
+        place
+        for word, shapes in _compiled(further)
+        for at in _places(lowered, word)
+        for shape in shapes
+        if (place := shape.around(data, at, at + len(word)))
+    ]
+    return list(_apart(sorted(found, key=lambda one: (one[0], -one[1]))))
+
+
+def _places(lowered: bytes, word: bytes) -> Iterator[int]:
+    at = lowered.find(word)
+    while at >= 0:
+        yield at
+        at = lowered.find(word, at + len(word))
+
+
+def _apart(found: Sequence[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
+    """Of those that overlap, the one that begins first and is the longest."""
+    end = 0
+    for start, stop, meaning in found:
+        if start >= end:
+            yield start, stop, meaning
+            end = stop
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What stands before and after the longest word of one spelling."""
+
+    before: re.Pattern[bytes]
+    after: re.Pattern[bytes]
+    meaning: str
+
+    def around(self, data: bytes, at: int, end: int) -> tuple[int, int, str] | None:
+        """The placeholder whose longest word is [at, end) of `data`, if it is one."""
+        after = self.after.match(data, end)
+        before = self.before.search(data, max(0, at - _LOOK_BACK), at) if after else None
+        if after is None or before is None:
+            return None
+        scheme = _SCHEME.search(data, max(0, before.start() - 9), before.start())
+        return scheme.start(1) if scheme else before.start(), after.end(), self.meaning
+
+
+@lru_cache(maxsize=64)
+def _compiled(further: Spellings) -> Sequence[tuple[bytes, Sequence[_Shape]]]:
+    """The longest words of all spellings, and for each the shapes it is met in."""
+    shapes: dict[bytes, list[_Shape]] = {}
+    for spelling, meaning in dict([*_OWN, *further]).items():
+        tokens = _TOKEN.findall(spelling)
+        place = max(range(len(tokens)), key=lambda at: len(tokens[at]))
+        before = re.compile((_pattern(tokens[:place]) + _BLANKS + r"\Z").encode(), re.IGNORECASE)
+        after = re.compile((_BLANKS + _pattern(tokens[place + 1 :])).encode(), re.IGNORECASE)
+        word = tokens[place].lower().encode()
+        shapes.setdefault(word, []).append(_Shape(before, after, meaning))
+    return tuple(shapes.items())
+
+
+def _pattern(tokens: Sequence[str]) -> str:
+    """A pattern for `tokens`, however a composing tool wrote them down."""
+    return "".join(
+        _sign(token) if _SIGN.fullmatch(token) else _BLANKS + token + _BLANKS for token in tokens
+    )
+
+
+def _sign(sign: str) -> str:
+    """One sign as itself, percent-encoded, or as an HTML reference."""
+    code = ord(sign)
+    spelled = [re.escape(sign), f"%{code:02x}", f"&\\#0{{0,4}}{code};", f"&\\#x0{{0,4}}{code:x};"]
+    named = [f"&{_NAMED[sign]};"] if sign in _NAMED else []
+    return "(?:" + "|".join([*spelled, *named]) + ")"
