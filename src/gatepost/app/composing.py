@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from gatepost.app.texts import Texts
 from gatepost.app.wiring import Wiring
@@ -34,6 +35,7 @@ from gatepost.flow.edit import (
     apply,
     plan,
 )
+from gatepost.flow.edit.seven_bit import seven_bit
 from gatepost.flow.edit.trace import date_value, message_id_value, received
 from gatepost.flow.outbound import Tag
 from gatepost.flow.transmit.copy import MAX_RECIPIENTS, Copy
@@ -48,14 +50,22 @@ CHEAP_OCTETS = 64 * 1024
 
 
 class Composer:
-    """Makes submissions ready, by the configuration in force."""
+    """Makes submissions ready, by the configuration in force.
+
+    `takes_eight_bit` says whether an upstream takes 8-bit content, `None` while nobody knows.
+    """
 
     def __init__(
-        self, wiring: Callable[[], Wiring], texts: Texts, ring: Callable[[], Ring]
+        self,
+        wiring: Callable[[], Wiring],
+        texts: Texts,
+        ring: Callable[[], Ring],
+        takes_eight_bit: Callable[[str], bool | None] = lambda _: None,
     ) -> None:
         self._wiring = wiring
         self._texts = texts
         self._ring = ring
+        self._takes_eight_bit = takes_eight_bit
 
     def __call__(self, submission: Submission, content: bytes) -> "Ready":
         """Plans the edits of `submission`."""
@@ -70,10 +80,12 @@ class Composer:
         drawn = plan(
             message, content, self._treatment(wiring, submission, bulk, [k.domain for k in keys])
         )
+        signer = Signer(keys)
         return Ready(
             submission=submission,
-            plan=drawn,
-            signed=Signer(keys).prepare(drawn) if keys else None,
+            form=Form(drawn, signer),
+            signer=signer,
+            takes_eight_bit=self._takes_eight_bit,
             personal=bulk is not None,
             mailto=bool(bulk and bulk.mailto),
             verp=sender.bounce_domain if stream and sender and stream.verp else "",
@@ -136,22 +148,50 @@ def _list_id(stream: Stream, sender: Sender) -> str:
     return f"{label}.{namespace}"[:250]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Form:
+    """One way to make the copies of a submission; threads may share it."""
+
+    __slots__ = ("_signed", "plan")
+
+    def __init__(self, plan: Plan, signer: Signer) -> None:
+        self.plan = plan
+        self._signed: Prepared | None = signer.prepare(plan) if signer.keys else None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether its copies carry signatures of ours."""
+        return self._signed is not None
+
+    def make(self, values: Mapping[Slot, bytes]) -> bytes:
+        """One recipient's copy."""
+        if self._signed is None:
+            return apply(self.plan, values)
+        return self._signed.sign(values, int(time.time()))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Ready:
     """A submission whose copies can be made; threads may share it."""
 
     submission: Submission
-    plan: Plan
-    signed: Prepared | None
+    form: Form
+    signer: Signer
+    takes_eight_bit: Callable[[str], bool | None]
     personal: bool
     mailto: bool
     verp: str
     ring: Ring
 
+    @cached_property
+    def seven_bit_form(self) -> Form | None:
+        """The copies for an upstream without 8BITMIME, `None` where they cannot be (RQ-8)."""
+        plan = seven_bit(self.form.plan)
+        return Form(plan, self.signer) if plan else None
+
     @property
     def cheap(self) -> bool:
         """Whether composing is not worth a thread: small and unsigned."""
-        return self.signed is None and self.plan.size < CHEAP_OCTETS
+        return not self.form.is_signed and self.form.plan.size < CHEAP_OCTETS
 
     def copies(self, rows: Sequence[Claimed], decided_at: datetime) -> list[Copy]:
         """One copy per row for bulk mail; else one for up to 100 rows, body untouched."""
@@ -165,9 +205,7 @@ class Ready:
     def _copy(
         self, rows: tuple[Claimed, ...], values: Mapping[Slot, bytes], decided_at: datetime
     ) -> Copy:
-        content = (
-            self.signed.sign(values, int(time.time())) if self.signed else apply(self.plan, values)
-        )
+        form, convertible = self._form_for(rows[0].upstream)
         submission = self.submission
         list_mode = bool(self.verp and submission.mail_from and self.personal)  # R0-5, R0-6
         return Copy(
@@ -175,13 +213,22 @@ class Ready:
             recipients=tuple(
                 Recipient(row.recipient.address) if list_mode else row.recipient for row in rows
             ),
-            content=content,
+            content=form.make(values),
             smtputf8=submission.smtputf8,
-            eight_bit=self.plan.eight_bit,
+            eight_bit=form.plan.eight_bit,
+            convertible=convertible,
             envid="" if list_mode else submission.envid,
             ret="" if list_mode else submission.ret,
             tag=Tag(rows, decided_at),
         )
+
+    def _form_for(self, upstream: str) -> tuple[Form, bool]:
+        """How to make copies for `upstream`, and whether there is yet another way."""
+        if not self.form.plan.eight_bit:
+            return self.form, False
+        if self.takes_eight_bit(upstream) is False:
+            return self.seven_bit_form or self.form, False
+        return self.form, True
 
     def _claim(self, row: Claimed) -> Claim:
         return Claim(row.subject, stream_tag(self.submission.stream), self.submission.id)

@@ -140,7 +140,10 @@ class Gateway:
         await self.store.write(partial(remember_streams, streams=known))
 
     def _make_outbound(self) -> Outbound:
-        composer = Composer(lambda: self._wiring, self.texts, lambda: self._ring)
+        def takes_eight_bit(upstream: str) -> bool | None:
+            return self.outbound.takes_eight_bit(upstream)
+
+        composer = Composer(lambda: self._wiring, self.texts, lambda: self._ring, takes_eight_bit)
 
         async def load(submission: int) -> bytes:
             return await self.store.read(partial(content.load, submission=submission))

@@ -66,10 +66,11 @@ def test_eight_bit_content_needs_8bitmime():
 def test_rx_5_smtputf8_needed_and_not_offered():
     unicode_local = Recipient(parse("åsa@one.example"))
     unicode_header = "Subject: hallå\r\n\r\nx\r\n".encode()
-    assert compose(copy(unicode_local, smtputf8=True), NONE) == commands.NO_SMTPUTF8
-    assert compose(copy(mail_from="åsa@acme.example"), NONE) == commands.NO_SMTPUTF8
-    assert compose(copy(content=unicode_header, smtputf8=True), NONE) == commands.NO_SMTPUTF8
-    assert str(commands.NO_SMTPUTF8).startswith("550 5.6.7 ")
+    assert compose(copy(unicode_local, smtputf8=True), NONE) == commands.NO_UTF8_ADDRESS
+    assert compose(copy(mail_from="åsa@acme.example"), NONE) == commands.NO_UTF8_ADDRESS
+    assert compose(copy(content=unicode_header, smtputf8=True), NONE) == commands.NO_UTF8_HEADER
+    assert str(commands.NO_UTF8_ADDRESS).startswith("550 5.6.7 ")
+    assert str(commands.NO_UTF8_HEADER).startswith("554 5.6.9 ")
 
 
 def test_rx_5_smtputf8_asked_for_and_not_needed_goes_without():

@@ -204,6 +204,21 @@ async def test_what_upstream_cannot_take_fails_without_a_word_on_the_wire():
         assert verbs(up).count("MAIL") == 1
 
 
+async def test_rq_8_a_copy_that_can_be_made_in_seven_bits_comes_back_for_that():
+    async with Upstream(Script(extensions=())) as up, Sending(up) as sending:
+        assert sending.pool.takes_eight_bit is None
+        [[outcome]] = await sending.send(make_copy(eight_bit=True, convertible=True))
+        assert (outcome.result, outcome.scope) == (Result.UNSENT, Scope.MESSAGE)
+        assert sending.pool.takes_eight_bit is False
+        assert "MAIL" not in verbs(up)
+
+
+async def test_8bitmime_is_known_from_ehlo():
+    async with Upstream() as up, Sending(up) as sending:
+        await sending.send(make_copy(eight_bit=True))
+        assert sending.pool.takes_eight_bit is True
+
+
 async def test_may_start_is_asked_before_mail_and_again_before_content(way):
     async with Upstream(script(way)) as up, Sending(up) as sending:
         copy = make_copy()

@@ -3,9 +3,6 @@
 In: a `Copy` and what upstream offers. Out: command lines as `bytes`, or the reply that says
 why this upstream cannot take the copy. DSN parameters go out unchanged where DSN is offered
 and not at all elsewhere (RX-9); SIZE, BODY and SMTPUTF8 likewise only where offered.
-
-*Known limits:* 8-bit content for an upstream without 8BITMIME is refused, not converted
-(RQ-8).
 """
 
 import re
@@ -20,9 +17,8 @@ from gatepost.mail.reply import Reply
 SLICE = 262_144
 
 NO_EIGHT_BIT = Reply(554, "5.6.3", "the message has 8-bit content, and upstream takes none")
-NO_SMTPUTF8 = Reply(
-    550, "5.6.7", "the message needs SMTPUTF8 (non-ASCII addresses or header), not offered upstream"
-)
+NO_UTF8_ADDRESS = Reply(550, "5.6.7", "a non-ASCII address needs SMTPUTF8, not offered upstream")
+NO_UTF8_HEADER = Reply(554, "5.6.9", "a non-ASCII header needs SMTPUTF8, not offered upstream")
 BAD_SENDER = Reply(550, "5.1.7", "the sender's address or parameters have a forbidden character")
 BAD_RECIPIENT = Reply(
     550, "5.1.3", "a recipient's address or parameters have a forbidden character"
@@ -78,12 +74,12 @@ def compose(copy: Copy, offer: Offer) -> Wire | Reply:
         return Reply(552, "5.3.4", text)
     plain = not offer.smtputf8
     if plain and copy.smtputf8 and not _header(content).isascii():
-        return NO_SMTPUTF8
+        return NO_UTF8_HEADER
     try:
         mail = _mail(copy, offer, len(content))
         rcpts = tuple([_rcpt(recipient, offer) for recipient in copy.recipients])
     except (UnicodeEncodeError, address.AddressError):
-        return NO_SMTPUTF8
+        return NO_UTF8_ADDRESS
     if _FORBIDDEN.search(mail, 0, len(mail) - 2):
         return BAD_SENDER
     if any(_FORBIDDEN.search(rcpt, 0, len(rcpt) - 2) for rcpt in rcpts):

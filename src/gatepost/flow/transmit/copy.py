@@ -18,7 +18,8 @@ class Copy:
 
     `mail_from` is "" for the null reverse-path. `content` has CRLF line ends and is not
     dot-stuffed. `smtputf8` says that the submission asked for it, `eight_bit` that content has
-    octets above 127. `envid` and `ret` are DSN parameters as they came, "" if absent. `tag`
+    octets above 127, and `convertible` that its maker
+    can make it without. `envid` and `ret` are DSN parameters as they came, "" if absent. `tag`
     belongs to the caller.
     """
 
@@ -27,6 +28,7 @@ class Copy:
     content: bytes
     smtputf8: bool = False
     eight_bit: bool = False
+    convertible: bool = False
     envid: str = ""
     ret: str = ""
     tag: object = None

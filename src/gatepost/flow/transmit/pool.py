@@ -65,6 +65,7 @@ class Pool:
         self._sessions: set[Session] = set()
         self._connecting = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._takes_eight_bit: bool | None = None
         self._healthy = True
         self._reason = CONNECTED  # why it is not healthy
         self._limit = 1  # connections wanted at present
@@ -88,6 +89,14 @@ class Pool:
     def healthy(self) -> bool:
         """Whether upstream is believed to take mail."""
         return self._healthy
+
+    @property
+    def takes_eight_bit(self) -> bool | None:
+        """Whether upstream offers 8BITMIME on every connection; `None` before the first.
+
+        Without any it is what the last ones offered. Any thread may ask.
+        """
+        return self._takes_eight_bit
 
     @property
     def in_hand(self) -> int:
@@ -192,6 +201,7 @@ class Pool:
     def ended(self, session: Session, reply: Reply | None) -> None:
         """A connection is gone."""
         self._sessions.discard(session)
+        self._learn()
         self._crowded = self._crowded and bool(self._sessions)
         self._changed.set()
         if reply is not None and not session.used and not self._stopping:
@@ -268,6 +278,7 @@ class Pool:
         self._connecting -= 1
         route = self.route
         self._sessions.add(Session(client, offer, route.timeouts, route.idle, self))
+        self._learn()
         if self._barren == 0:
             self._widen()
         if not self._healthy:
@@ -275,6 +286,10 @@ class Pool:
             self._changed.set()
             self._tell(CONNECTED)
         self._pump()
+
+    def _learn(self) -> None:
+        if self._sessions:
+            self._takes_eight_bit = all(one.offer.eight_bit for one in self._sessions)
 
     def _widen(self) -> None:
         """Wants more connections: all that are configured, or one more than stand."""

@@ -66,14 +66,17 @@ class Desk(Protocol):
 
 
 class Session(asyncio.Protocol):
-    """One connection. `used`: it has carried a transaction to a regular end."""
+    """One connection, with what upstream offers on it.
+
+    `used`: it has carried a transaction to a regular end.
+    """
 
     def __init__(
         self, client: aiosmtplib.SMTP, offer: Offer, timeouts: Timeouts, idle: float, desk: Desk
     ) -> None:
         self.used = False
+        self.offer = offer
         self._client = client
-        self._offer = offer
         self._desk = desk
         self._limits = _limits(timeouts)
         self._shortest = min(idle, QUIT_PATIENCE, *self._limits.values())
@@ -218,7 +221,7 @@ class Session(asyncio.Protocol):
         if not self._flight:
             return True
         return (
-            self._offer.pipelining
+            self.offer.pipelining
             and self._flight[-1].content_sent
             and len(self._flight) < WINDOW
             and self._ahead < AHEAD_LIMIT
@@ -226,9 +229,11 @@ class Session(asyncio.Protocol):
         )
 
     def _begin(self, copy: Copy, out: list[bytes]) -> None:
-        wire = commands.compose(copy, self._offer)
+        wire = commands.compose(copy, self.offer)
         if isinstance(wire, Reply):
-            self._desk.finished(copy, [trouble.failed(wire)] * len(copy.recipients))
+            again = wire is commands.NO_EIGHT_BIT and copy.convertible
+            end = trouble.withheld(wire, Scope.MESSAGE) if again else trouble.failed(wire)
+            self._desk.finished(copy, [end] * len(copy.recipients))
             return
         mode = self._mode(len(wire.content))
         # An unanswered BDAT may yet fail and leave its transaction open (RFC 3030 §2).
@@ -245,9 +250,9 @@ class Session(asyncio.Protocol):
             transaction.write_all(out)
 
     def _mode(self, size: int) -> Mode:
-        if not self._offer.pipelining:
+        if not self.offer.pipelining:
             return Mode.SERIAL
-        if self._offer.chunking and size <= CHUNK_LIMIT:
+        if self.offer.chunking and size <= CHUNK_LIMIT:
             return Mode.CHUNKED
         return Mode.PIPELINED
 
