@@ -13,6 +13,7 @@ from gatepost.cli import app
 from gatepost.cli.reference import commands
 from gatepost.config import ConfigErrors, load
 from support.certificates import make_certificate
+from support.dkim_keys import PEM
 from support.documents import DOCUMENTS, TOP, blocks, code_words, links, name_of, prose
 
 COMMANDS = dict(commands(typer.main.get_command(app)))
@@ -96,6 +97,10 @@ def fill_in(folder, fragment):
             (folder / listener["certificate"]).parent.mkdir(exist_ok=True)
             certificate.rename(folder / listener["certificate"])
             key.rename(folder / listener["key"])
+    for sender in given.get("senders", {}).values():
+        for key in sender.get("dkim", []):
+            (folder / key["key"]).parent.mkdir(exist_ok=True)
+            (folder / key["key"]).write_bytes(PEM)
     for name in re.findall(r'\{ file = "([^"]+)" \}', fragment):
         (folder / name).write_text("correct-horse")
     return dict.fromkeys(re.findall(r'\{ env = "([^"]+)" \}', fragment), "correct-horse")

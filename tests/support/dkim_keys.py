@@ -11,6 +11,9 @@ from gatepost.flow.edit import DkimKey
 NOW = 1_700_000_000
 KEY = rsa.generate_private_key(65537, 1024)
 OTHER = rsa.generate_private_key(65537, 2048)
+PEM = KEY.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+)
 KEYS = [DkimKey("acme.example", "gp1", KEY), DkimKey("mail.acme.example", "gp2", OTHER)]
 
 

@@ -15,6 +15,7 @@ from gatepost.cli import (
     campaign,
     config,
     consent,
+    dkim,
     ledger,
     quarantine,
     queue,
@@ -86,6 +87,7 @@ for _noun in (
     sender,
     suppression,
     ledger,
+    dkim,
 ):
     app.add_typer(_noun.app, name=_noun.__name__.rpartition(".")[2])
 app.command("hash-password")(hash_password_command)

@@ -59,6 +59,8 @@ EXAMPLES: Mapping[str, str] = {
     "suppression export": "gatepost suppression export suppressed.csv --sender acme",
     "ledger verify": "gatepost ledger verify --json",
     "ledger head": "gatepost ledger head",
+    "dkim generate": "gatepost dkim generate acme.example --selector gp2",
+    "dkim show": "gatepost dkim show",
     "hash-password": "gatepost hash-password",
 }
 
