@@ -353,6 +353,11 @@ def housekeeping_failed(chore: str, error: BaseException) -> None:
     _log.error("housekeeping failed", chore=chore, exc_info=error)
 
 
+def rerouted(upstream: str, count: int) -> None:
+    """An upstream has left the configuration; what waited for it goes where its mail goes now."""
+    _log.warning("upstream is gone, its queue takes another", upstream=upstream, count=count)
+
+
 def did(chore: str, count: int) -> None:
     """A chore changed so many things."""
     if count:

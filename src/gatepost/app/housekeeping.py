@@ -68,6 +68,7 @@ class Housekeeping:
         self._notices = notices
         self._wiring = wiring
         self._data_dir = data_dir
+        self._leads = leads
         self._mark = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.storage_ok = True
@@ -93,6 +94,8 @@ class Housekeeping:
         """Begins; the list of fresh withdrawals is complete from here on."""
         self._mark = await self._store.read(people.withdrawals_mark)
         await self.watch_disk()
+        if self._leads:
+            await self.reroute()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._repeat(chore)) for chore in self._chores]
 
@@ -143,9 +146,22 @@ class Housekeeping:
     async def _report(self) -> None:
         self._outbound.report()
 
+    async def reroute(self) -> None:
+        """Finds a new way for what waits for an upstream that is no longer configured."""
+        wiring = self._wiring()
+        gone = await self._store.read(
+            partial(queue_rows.foreign_upstreams, known=wiring.routes.keys())
+        )
+        for upstream in gone:
+            moved = await self._store.write(
+                partial(queue_rows.reroute, upstream=upstream, route_of=wiring.policy.route_of)
+            )
+            maillog.rerouted(upstream, moved)
+
     async def apply_terms(self) -> None:
         """Ends what has waited too long, and removes what is no longer needed."""
         wiring = self._wiring()
+        await self.reroute()
         now = self._store.now()
         keep = wiring.settings.retention.content
         for upstream, retry_for in wiring.retry_for.items():

@@ -216,3 +216,26 @@ def test_what_nobody_releases_expires_and_is_dropped(store):
 def test_rejected_rows_are_neither_queue_nor_quarantine(store):
     accept(store, submission(ANN, BO, verdicts={ANN: REJECT, BO: DROP}))
     assert (listed(store), held(store)) == ([], [])
+
+
+def test_what_waits_for_an_upstream_that_is_gone_takes_another(store):
+    accept(store, submission(ANN, BO, verdicts={BO: HOLD}),
+           submission(CY, verdicts={CY: DROP}), submission(DI, upstream="kept"))  # fmt: skip
+
+    def gone(tx):
+        return queue.foreign_upstreams(tx, {"kept", ""})
+
+    assert store.read_now(gone) == ["smarthost"]
+    routes = []
+
+    def route_of(stream, sender):
+        routes.append((stream, sender))
+        return "kept"
+
+    assert store.write_now(lambda tx: queue.reroute(tx, "smarthost", route_of)) == 2
+    assert routes == [("newsletter", "acme")]
+    assert store.read_now(gone) == []
+    assert {row["address"]: row["upstream"] for row in rows_of(store, tables.recipient)} == {
+        ANN: "kept", BO: "kept", CY: "smarthost", DI: "kept",
+    }  # fmt: skip
+    assert [row.recipient.address.given for row in claim(store, upstreams=["kept"])] == [ANN, DI]

@@ -49,6 +49,13 @@ class Policy:
         sender = self.sender_of(stream)
         return stream.upstream or (sender.upstream if sender else "")
 
+    def route_of(self, stream: str, sender: str) -> str:
+        """The same by names, of which the configuration may not know any more."""
+        known, whose = self.streams.get(stream), self.senders.get(sender)
+        if known is not None:
+            return self.upstream_of(known)
+        return whose.upstream if whose else ""
+
     def needs_standing(self, stream: str) -> bool:
         """Whether a decision on `stream` looks at the ledger: it is about a sender's mail."""
         known = self.streams.get(stream)

@@ -5,7 +5,7 @@ that a command changed; the others were in a state that it cannot change (a copy
 the wire is neither held nor deleted).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -138,6 +138,42 @@ def give_up(tx: Tx, upstream: str, received_before: datetime, reply: str) -> int
     ended = list(tx.connection.execute(fail).scalars())
     close_finished(tx, ended)
     return len(ended)
+
+
+def foreign_upstreams(tx: Tx, known: Collection[str]) -> list[str]:
+    """The upstreams that unfinished rows wait for and that are not among `known`."""
+    query = (
+        select(_r.upstream)
+        .where(_r.finished_ms.is_(None), _r.upstream.not_in(sorted(known)))
+        .distinct()
+        .order_by(_r.upstream)
+    )
+    return list(tx.connection.execute(query).scalars())
+
+
+def reroute(tx: Tx, upstream: str, route_of: Callable[[str, str], str]) -> int:
+    """Moves what waits for `upstream`, which is gone, to where its mail goes now; how many rows.
+
+    `route_of` names the upstream for a stream and a sender. Without this, nobody would ever
+    claim these rows, nor give them up (promise 1).
+    """
+    waiting = _r.finished_ms.is_(None) & (_r.upstream == upstream)
+    kinds = (
+        select(_s.stream, _s.sender)
+        .join_from(tables.recipient, tables.submission, _s.id == _r.submission)
+        .where(waiting)
+        .distinct()
+    )
+    moved = 0
+    for stream, sender in tx.connection.execute(kinds).all():
+        same = select(_s.id).where(_s.stream == stream, _s.sender == sender)
+        move = (
+            update(tables.recipient)
+            .where(waiting, _r.submission.in_(same))
+            .values(upstream=route_of(stream, sender))
+        )
+        moved += tx.connection.execute(move).rowcount
+    return moved
 
 
 def count_states(tx: Tx) -> Mapping[str, int]:
