@@ -21,7 +21,8 @@ from prometheus_client import Counter, Gauge
 
 _log = structlog.get_logger("gatepost")
 # Upstream quotes addresses in its replies; the rest of a reply is wanted.
-_QUOTED_ADDRESS = re.compile(r"[^\s<>()\[\]\",;:]+@[^\s<>()\[\]\",;:]*[^\s<>()\[\]\",;:.]")
+_OTHER = r"\s<>()\[\]\",;:"  # what ends an address; it begins behind one of these, too
+_QUOTED_ADDRESS = re.compile(rf"(?<![^{_OTHER}])[^{_OTHER}@]++@[^{_OTHER}]*[^{_OTHER}.]")
 
 _submissions = Counter(
     "gatepost_submissions", "Submissions answered, by what was answered", ["client", "answer"]
