@@ -40,7 +40,7 @@ from gatepost.flow.edit.trace import date_value, message_id_value, received
 from gatepost.flow.outbound import Tag
 from gatepost.flow.transmit.copy import MAX_RECIPIENTS, Copy
 from gatepost.mail.envelope import Recipient
-from gatepost.mail.message import Message, scan
+from gatepost.mail.message import scan
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store.ids import to_text
@@ -75,11 +75,17 @@ class Composer:
         sender = wiring.policy.senders.get(submission.sender)
         bulk = None
         if stream is not None and sender is not None and stream.is_bulk:
-            bulk = self._bulk(stream, sender, message)
+            bulk = self._bulk(wiring, stream, sender)
         keys = wiring.dkim.get(submission.sender, ())
-        drawn = plan(
-            message, content, self._treatment(wiring, submission, bulk, [k.domain for k in keys])
+        client = wiring.settings.clients.get(submission.client)
+        treatment = self._treatment(
+            wiring,
+            submission,
+            bulk,
+            [key.domain for key in keys],
+            keeps_dkim=client is not None and client.keep_dkim and message.carries_dkim,
         )
+        drawn = plan(message, content, treatment)
         signer = Signer(keys)
         return Ready(
             submission=submission,
@@ -98,6 +104,8 @@ class Composer:
         submission: Submission,
         bulk: BulkTreatment | None,
         domains: Sequence[str],
+        *,
+        keeps_dkim: bool,
     ) -> Treatment:
         reference = to_text(submission.id)
         return Treatment(
@@ -115,10 +123,11 @@ class Composer:
             date=date_value(submission.received),
             message_id=message_id_value(reference, wiring.hostname),
             own_domains=frozenset(domains),
+            keep_signatures=keeps_dkim,
             bulk=bulk,
         )
 
-    def _bulk(self, stream: Stream, sender: Sender, message: Message) -> BulkTreatment:
+    def _bulk(self, wiring: Wiring, stream: Stream, sender: Sender) -> BulkTreatment:
         base = sender.public_url.rstrip("/")
         footer = self._texts.footer(stream, sender, stream.language)
         identity = self._texts.identity(sender, stream.language)
@@ -136,7 +145,7 @@ class Composer:
             token_octets=TOKEN_LENGTH,
             feedback_id=f"{stream.name}:{sender.name}:gatepost",
             footer_always=stream.footer_always,
-            headers_only=message.is_signed_or_encrypted,
+            placeholders=wiring.placeholders,
         )
 
 

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from gatepost.config import Settings, to_bases, to_clients, to_senders, to_streams
+from gatepost.config import (
+    Settings,
+    to_bases,
+    to_clients,
+    to_placeholders,
+    to_senders,
+    to_streams,
+)
 from gatepost.config.gateway import SmtpSettings, UpstreamSettings
 from gatepost.config.parties import DkimSettings
 from gatepost.consent.tokens import Ring
@@ -26,6 +33,7 @@ from gatepost.flow.edit import DkimKey, load_key
 from gatepost.flow.inbound import Sorting
 from gatepost.flow.transmit.route import Route, Tls
 from gatepost.mail.duration import Duration
+from gatepost.mail.placeholder import Spellings
 from gatepost.store.keys import StoreKeys
 
 
@@ -46,6 +54,7 @@ class Wiring:
     routes: Mapping[str, Route]
     retry_for: Mapping[str, timedelta]
     dkim: Mapping[str, tuple[DkimKey, ...]]
+    placeholders: Spellings
 
 
 def wire(settings: Settings) -> Wiring:
@@ -68,6 +77,7 @@ def wire(settings: Settings) -> Wiring:
         routes={name: _route(name, given, hostname) for name, given in upstreams.items()},
         retry_for={name: in_time(given.retry_for) for name, given in upstreams.items()},
         dkim={name: _keys(sender.dkim) for name, sender in settings.senders.items()},
+        placeholders=to_placeholders(settings),
     )
 
 

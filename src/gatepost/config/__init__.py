@@ -10,7 +10,7 @@ Only `app` and `cli` see this package: the rooms get arguments, and nouns from `
 
 from gatepost.config.errors import ConfigError, ConfigErrors
 from gatepost.config.loading import find, load
-from gatepost.config.nouns import to_bases, to_clients, to_senders, to_streams
+from gatepost.config.nouns import to_bases, to_clients, to_placeholders, to_senders, to_streams
 from gatepost.config.reference import reference
 from gatepost.config.sample import sample, write_sample
 from gatepost.config.settings import Settings
@@ -25,6 +25,7 @@ __all__ = [
     "sample",
     "to_bases",
     "to_clients",
+    "to_placeholders",
     "to_senders",
     "to_streams",
     "write_sample",

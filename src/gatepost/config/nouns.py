@@ -1,6 +1,7 @@
 """Settings → the nouns of `gatepost.mail` and `gatepost.consent`.
 
-In: loaded `Settings`. Out: streams, senders, clients and bases as the rooms know them.
+In: loaded `Settings`. Out: streams, senders, clients, bases and placeholders as
+the rooms know them.
 
 *Fails:* never; settings that were loaded make nouns.
 """
@@ -11,6 +12,7 @@ from gatepost.config.parties import ClientSettings, SenderSettings, StreamSettin
 from gatepost.config.settings import Settings
 from gatepost.consent.bases import Bases
 from gatepost.mail.client import Client
+from gatepost.mail.placeholder import FOREIGN, MEANINGS, Spellings
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Kind, Stream, Unmodifiable
 from gatepost.mail.verdict import Disposition
@@ -30,6 +32,19 @@ def to_senders(settings: Settings) -> dict[str, Sender]:
 def to_clients(settings: Settings) -> dict[str, Client]:
     """The clients by name."""
     return {name: _client(name, client) for name, client in settings.clients.items()}
+
+
+def to_placeholders(settings: Settings) -> Spellings:
+    """The spellings beside our own, each with what it means."""
+    given = settings.placeholders
+    listed = [FOREIGN[system] for system in given.systems]
+    listed.append({name: getattr(given, name) for name in MEANINGS})
+    return tuple(
+        (spelling, meaning)
+        for table in listed
+        for meaning, spellings in table.items()
+        for spelling in spellings
+    )
 
 
 def to_bases(settings: Settings) -> Bases:
@@ -91,5 +106,6 @@ def _client(name: str, given: ClientSettings) -> Client:
         default_stream=given.default_stream,
         trust_headers=given.trust_headers,
         may_override=given.may_override,
+        keep_dkim=given.keep_dkim,
         rate=given.rate,
     )

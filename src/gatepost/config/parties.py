@@ -21,6 +21,7 @@ from gatepost.config.values import (
     Rate,
     Several,
     SomePath,
+    Spelling,
     Texts,
     Url,
 )
@@ -42,6 +43,11 @@ class ClientSettings(Section):
         detail="Leave off for servers that forward foreign mail.",
     )
     may_override: bool = setting(False, "with trust_headers: X-Gatepost-Override with a reason")
+    keep_dkim: bool = setting(
+        False,
+        "mail that comes with a DKIM signature counts as unmodifiable",
+        detail="A footer breaks a signature that others made; Gatepost signs with its own keys.",
+    )
     rate: Rate = setting("", 'messages, e.g. "20000/h"; "" = no limit')
 
 
@@ -141,6 +147,19 @@ class StreamSettings(StreamPolicy):
         ),
         sample="bulk",
     )
+
+
+class PlaceholderSettings(Section):
+    """Placeholders of other systems in bodies, beside Gatepost's own."""
+
+    systems: Several[Literal["mailchimp", "sendgrid", "postmark", "mailgun", "ses", "listmonk"]] = (
+        setting([], "know those of mailchimp, sendgrid, postmark, mailgun, ses, listmonk")
+    )
+    unsubscribe_url: Several[Spelling] = setting(
+        [], 'further spellings of {{unsubscribe_url}}, e.g. "%%leave%%"'
+    )
+    preferences_url: Several[Spelling] = setting([], "of {{preferences_url}}")
+    sender_identity: Several[Spelling] = setting([], "of {{sender_identity}}")
 
 
 class ClassifyRule(Section):

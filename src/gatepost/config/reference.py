@@ -86,7 +86,8 @@ def _row(key: Key) -> str:
 def _form(key: Key) -> str:
     choices = choices_of(key)
     if choices:
-        return ", ".join(f'`"{choice}"`' for choice in choices)
+        several = "list: " if get_origin(key.field.annotation) is tuple else ""
+        return several + ", ".join(f'`"{choice}"`' for choice in choices)
     for form in _forms(key.field.metadata, key.field.annotation):
         return form
     return "string"

@@ -22,6 +22,7 @@ from gatepost.config.gateway import (
 from gatepost.config.parties import (
     ClassifyRule,
     ClientSettings,
+    PlaceholderSettings,
     SenderSettings,
     StreamDefaults,
     StreamSettings,
@@ -51,6 +52,9 @@ class Settings(Section):
     )
     stream_defaults: StreamDefaults = setting({}, "any key of a stream")
     streams: Mapping[str, StreamSettings] = setting({}, "kinds of mail, each with one policy")
+    placeholders: PlaceholderSettings = setting(
+        {}, "in bodies, beside {{unsubscribe_url}}, {{preferences_url}}, {{sender_identity}}"
+    )
     classify: Several[ClassifyRule] = setting(
         [], "first match wins; all given conditions must hold; values are globs"
     )

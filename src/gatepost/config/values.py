@@ -23,6 +23,7 @@ from gatepost.config import units
 from gatepost.config.errors import wrong
 from gatepost.mail import address, duration
 from gatepost.mail.duration import Duration
+from gatepost.mail.placeholder import is_spelling
 
 T = TypeVar("T")
 MAX_URL = 200  # a link and its token must fit on one header line of 998 octets (R5322-1)
@@ -273,6 +274,14 @@ def _header_globs(value: object) -> Mapping[str, str]:
     return MappingProxyType(dict(value))
 
 
+def _spelling(value: object) -> str:
+    cure = 'write it as it stands in the mail, such as "*|UNSUB|*" or "%%leave%%"'
+    text = text_of(value, "a placeholder in quotes")
+    if not is_spelling(text):
+        raise wrong("is no word between signs, so it might be met in a sentence", cure)
+    return text
+
+
 def _secret(value: object, info: ValidationInfo) -> SecretStr:
     surroundings = surroundings_of(info)
     if isinstance(value, str):
@@ -382,6 +391,7 @@ SomePath = Annotated[Path, _reads(_some_path), Form("path")]
 HeaderGlobs = Annotated[
     Mapping[str, str], _reads(_header_globs), Form("table of header field and glob")
 ]
+Spelling = Annotated[str, _reads(_spelling), Form('placeholder such as `"%%leave%%"`')]
 Secret = Annotated[
     SecretStr, _reads(_secret), Form('string, `{ env = "NAME" }` or `{ file = "PATH" }`')
 ]

@@ -208,7 +208,8 @@ class Inbound:
         facts = Facts(
             mismatch=find_mismatch(traits, stream, sender),
             override=override_reason(traits, arrival.client),
-            unmodifiable=message.must_keep_its_body,
+            unmodifiable=message.must_keep_its_body
+            or (arrival.client.keep_dkim and message.carries_dkim),
         )
         looked_at = sorting.detect_bulk and not stream.is_bulk
         counted = sorting.suspicion.count(recipients) if looked_at else 0

@@ -9,7 +9,8 @@ class Client:
     """One client, as configured.
 
     With both `networks` and `username`, both must match. `password_hash` is the text that
-    `gatepost hash-password` prints. `rate` is (messages, seconds), `None` for no limit.
+    `gatepost hash-password` prints. `rate` is (messages, seconds), `None` for no limit. With
+    `keep_dkim` mail that comes with a DKIM signature counts as unmodifiable.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Client:
     default_stream: str = ""
     trust_headers: bool = False
     may_override: bool = False
+    keep_dkim: bool = False
     rate: tuple[int, float] | None = None
 
     @property

@@ -5,9 +5,10 @@ from ipaddress import ip_network
 
 import pytest
 
-from gatepost.config import load, to_bases, to_clients, to_senders, to_streams
+from gatepost.config import load, to_bases, to_clients, to_placeholders, to_senders, to_streams
 from gatepost.mail.address import parse
 from gatepost.mail.duration import Duration
+from gatepost.mail.placeholder import FOREIGN
 from gatepost.mail.stream import Kind, Stream, Unmodifiable
 from gatepost.mail.verdict import Disposition
 
@@ -29,6 +30,7 @@ streams = ["news", "plain"]
 default_stream = "news"
 trust_headers = true
 may_override = true
+keep_dkim = true
 rate = "20000/h"
 
 [senders.acme]
@@ -69,6 +71,11 @@ upstream = "fast"
 
 [streams.plain]
 kind = "personal"
+
+[placeholders]
+systems = ["postmark", "ses"]
+unsubscribe_url = ["%%leave%%"]
+sender_identity = ["%%us%%", "[we]"]
 
 [consent]
 implied_lifetime = "1 year"
@@ -138,7 +145,26 @@ def test_clients(settings):
     assert (crm.streams, crm.default_stream) == (("news", "plain"), "news")
     assert crm.trust_headers
     assert crm.may_override
+    assert crm.keep_dkim
     assert crm.rate == (20000, 3600.0)
+
+
+def test_placeholders(settings):
+    assert to_placeholders(settings) == (
+        ("{{{ pm:unsubscribe }}}", "unsubscribe_url"),
+        ("{{{ pm:unsubscribe_url }}}", "unsubscribe_url"),
+        ("{{amazonSESUnsubscribeUrl}}", "unsubscribe_url"),
+        ("%%leave%%", "unsubscribe_url"),
+        ("%%us%%", "sender_identity"),
+        ("[we]", "sender_identity"),
+    )
+
+
+def test_every_system_can_be_named(tmp_path):
+    systems = ", ".join(f'"{name}"' for name in FOREIGN)
+    text = f'[server]\npublic_url = "https://a.example"\n[placeholders]\nsystems = [{systems}]\n'
+    (tmp_path / "config.toml").write_text(text)
+    assert len(to_placeholders(load(tmp_path / "config.toml", {}))) >= len(FOREIGN)
 
 
 def test_bases(settings):

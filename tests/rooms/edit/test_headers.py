@@ -190,3 +190,25 @@ def test_r5322_6_no_value_breaks_out_of_its_field(name, value):
 def test_r5322_6_nor_any_value_of_the_trace(name, value):
     with pytest.raises(TreatmentError):
         replace(NOT_BULK, **{name: value})
+
+
+def test_signatures_that_are_to_be_kept():
+    theirs = (
+        b"DKIM-Signature: v=1; a=rsa-sha256; d=acme.example; h=From:Subject;\r\n b=abc\r\n"
+        b"DKIM-Signature: v=1; d=esp.example; h=from:list-unsubscribe :\r\n X-Gatepost-Stream; b=abc\r\n"
+    )
+    raw = message(
+        b"{{unsubscribe_url}}" + b"x" * 2000, head=theirs + b"X-Gatepost-Stream: n\r\n" + HEAD
+    )
+    kept = replace(TREATMENT, own_domains=frozenset({"acme.example"}), keep_signatures=True)
+    copy = copy_of(raw, kept)
+    assert theirs in copy
+    assert copy.partition(b"\r\n\r\n")[2] == raw.partition(b"\r\n\r\n")[2]
+    assert read(copy)["List-Unsubscribe"].startswith(f"<{LEAVE}>")
+    notes = " ".join(plan_of(raw, kept).notes)
+    assert "keeps the signatures" in notes
+    assert "esp.example breaks, because it covers list-unsubscribe, x-gatepost-stream" in notes
+    assert "acme.example" not in notes
+    personal = replace(kept, bulk=None)
+    assert copy_of(raw, personal).partition(b"\r\n\r\n")[2] == raw.partition(b"\r\n\r\n")[2]
+    assert "list-" not in " ".join(plan_of(raw, personal).notes)

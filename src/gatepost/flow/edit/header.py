@@ -22,6 +22,8 @@ _REPLACED = frozenset({
     b"list-unsubscribe", b"list-unsubscribe-post", b"list-id", b"list-help", b"list-owner",
     b"list-post", b"list-subscribe",
 })  # fmt: skip
+_ADDED = _REPLACED - {b"list-owner", b"list-subscribe"}
+_DKIM_NAMES = re.compile(r"(?:^|;)\s*h\s*=([^;]*)")
 _DKIM_DOMAIN = re.compile(r"(?:^|;)\s*d\s*=\s*([^;\s]+)")
 
 
@@ -60,6 +62,26 @@ def replaced_headers(message: Message, treatment: Treatment) -> list[tuple[str, 
         for field in message.root.fields
         if _is_replaced(field, treatment.bulk)
     ]
+
+
+def broken_signatures(message: Message, treatment: Treatment) -> list[str]:
+    """Notes on the signatures that are to be kept and break all the same.
+
+    What they cover by name must not come or go (RFC 6376 §5.4), and list fields do both.
+    """
+    if not treatment.keep_signatures:
+        return []
+    changed = {f.name.decode("ascii") for f in message.root.fields if _is_removed(f, treatment)}
+    if treatment.bulk:
+        changed |= {name.decode("ascii") for name in _ADDED}
+    notes = []
+    for signature in message.fields("dkim-signature"):
+        found, domain = _DKIM_NAMES.search(signature.text), _DKIM_DOMAIN.search(signature.text)
+        covered = {name.strip().lower() for name in found.group(1).split(":")} if found else set()
+        if broken := sorted(covered & changed):
+            who = domain.group(1)[:100] if domain else "nobody"
+            notes.append(f"the signature of {who} breaks, because it covers {', '.join(broken)}")
+    return notes
 
 
 def list_fields(bulk: BulkTreatment) -> list[Piece]:
@@ -135,7 +157,7 @@ def _is_removed(field: Field, treatment: Treatment) -> bool:
     name = field.name.decode("ascii")
     if treatment.removes(name) or _is_replaced(field, treatment.bulk):
         return True
-    if name == "dkim-signature":
+    if name == "dkim-signature" and not treatment.keep_signatures:
         domain = _DKIM_DOMAIN.search(field.text)
         return bool(domain) and domain.group(1).lower() in treatment.own_domains  # type: ignore[union-attr]
     missing = {b"date": treatment.date, b"message-id": treatment.message_id}

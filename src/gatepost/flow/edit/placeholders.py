@@ -1,7 +1,6 @@
-"""Placeholders: how mailers spell them, and where they stand in a body.
+"""Where placeholders stand in a body, however a composing tool wrote them down.
 
-Our own are `{{unsubscribe_url}}`, `{{preferences_url}}` and `{{sender_identity}}`; those of
-other systems can be made to mean the same (`FOREIGN`). Composing tools change what is typed: a
+Composing tools change what is typed: a
 scheme is put before what looks like a host, signs become percent-encoded or references, blanks
 come in and lines are broken. All of that is still the placeholder.
 
@@ -12,42 +11,11 @@ In: the decoded content of a part. Out: where placeholders stand in it and what 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
 
-UNSUBSCRIBE, PREFERENCES, IDENTITY = MEANINGS = (
-    "unsubscribe_url", "preferences_url", "sender_identity",
-)  # fmt: skip
-Spellings = tuple[tuple[str, str], ...]  # (spelling, meaning)
-
-# What each system documents for its templates. Tags that become a whole link are not here.
-FOREIGN: Mapping[str, Mapping[str, Sequence[str]]] = MappingProxyType({
-    "mailchimp": {
-        UNSUBSCRIBE: ("*|UNSUB|*",),
-        PREFERENCES: ("*|UPDATE_PROFILE|*",),
-        IDENTITY: ("*|LIST:ADDRESS|*", "*|LIST:ADDRESSLINE|*", "*|HTML:LIST_ADDRESS_HTML|*"),
-    },
-    "sendgrid": {
-        UNSUBSCRIBE: (
-            "<%asm_group_unsubscribe_raw_url%>", "<%asm_global_unsubscribe_raw_url%>",
-            "{{{unsubscribe}}}", "[unsubscribe]",
-        ),
-        PREFERENCES: (
-            "<%asm_preferences_raw_url%>", "{{{unsubscribe_preferences}}}",
-            "[unsubscribe_preferences]",
-        ),
-    },
-    "postmark": {UNSUBSCRIBE: ("{{{ pm:unsubscribe }}}", "{{{ pm:unsubscribe_url }}}")},
-    "mailgun": {
-        UNSUBSCRIBE: (
-            "%unsubscribe_url%", "%tag_unsubscribe_url%", "%mailing_list_unsubscribe_url%",
-        ),
-    },
-    "ses": {UNSUBSCRIBE: ("{{amazonSESUnsubscribeUrl}}",)},
-    "listmonk": {UNSUBSCRIBE: ("{{ UnsubscribeURL }}",), PREFERENCES: ("{{ ManageURL }}",)},
-})  # fmt: skip
+from gatepost.mail.placeholder import MEANINGS, Spellings
 
 _OWN = tuple(
     (opening + name + closing, name)
@@ -63,13 +31,6 @@ _NAMED = {
     "<": "lt", ">": "gt", "&": "amp", '"': "quot", "{": "lcub", "}": "rcub", "[": "lsqb",
     "]": "rsqb", "|": "vert", "*": "ast", "%": "percnt", ":": "colon",
 }  # fmt: skip
-
-
-def is_spelling(text: str) -> bool:
-    """Whether `text` can be a placeholder: a word between signs, so that prose is none."""
-    return bool(re.fullmatch(r"[^\sA-Za-z0-9_][ -~]{2,98}[^\sA-Za-z0-9_]", text)) and bool(
-        re.search(r"[A-Za-z]{2}", text)
-    )
 
 
 def find_placeholders(data: bytes, further: Spellings = ()) -> list[tuple[int, int, str]]:
@@ -146,6 +107,6 @@ def _pattern(tokens: Sequence[str]) -> str:
 def _sign(sign: str) -> str:
     """One sign as itself, percent-encoded, or as an HTML reference."""
     code = ord(sign)
-    spelled = [re.escape(sign), f"%{code:02x}", f"&\\#0{{0,4}}{code};", f"&\\#x0{{0,4}}{code:x};"]
+    spelled = [f"%{code:02x}", f"&\\#0{{0,4}}{code};", f"&\\#x0{{0,4}}{code:x};"]
     named = [f"&{_NAMED[sign]};"] if sign in _NAMED else []
-    return "(?:" + "|".join([*spelled, *named]) + ")"
+    return "(?:" + "|".join([*spelled, *named, re.escape(sign)]) + ")"

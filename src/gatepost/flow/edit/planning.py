@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gatepost.flow.edit.header import fold_spans, header_spans, replaced_headers
+from gatepost.flow.edit.header import broken_signatures, fold_spans, header_spans, replaced_headers
 from gatepost.flow.edit.leaf import LeafEdit, edit_leaf, legalise_leaf
 from gatepost.flow.edit.leaves import body_leaves
 from gatepost.flow.edit.relabel import lacks_mime_version
@@ -31,20 +31,17 @@ def plan(message: Message, raw: "bytes | mmap", treatment: Treatment) -> Plan:
     """How to make the copies of `message`, whose octets are `raw`."""
     bulk = treatment.bulk
     sizes = _slot_sizes(bulk)
-    untouchable = message.must_keep_its_body
+    untouchable = _untouchable(message, treatment)
     edits: dict[int, LeafEdit] = {}
-    notes: list[str] = []
+    notes = broken_signatures(message, treatment)
     if bulk and not bulk.headers_only:
-        if untouchable:
-            notes.append("the message is signed, encrypted or too deep: headers only")
-        else:
-            edits = _leaf_edits(message, bulk, sizes)
-            if not any(edit.spans for edit in edits.values()):
-                notes.append("no text was found that takes a footer or links")
+        edits = {} if untouchable else _leaf_edits(message, bulk, sizes)
+        if not any(edit.spans for edit in edits.values()):
+            notes.append(untouchable or "no text was found that takes a footer or links")
     long_headers, long_bodies, elsewhere = _find_long_lines(message)
     for part in long_bodies:
         if untouchable:
-            notes.append(f"part {part.index} has long lines, which what is signed must keep")
+            notes.append(f"part {part.index} has long lines, which it must keep")
         elif not (part.index in edits and edits[part.index].spans):
             legal = legalise_leaf(message, part)
             known = edits.setdefault(part.index, LeafEdit())
@@ -63,6 +60,15 @@ def plan(message: Message, raw: "bytes | mmap", treatment: Treatment) -> Plan:
     notes += [note for edit in edits.values() for note in edit.notes]
     replaced = replaced_headers(message, treatment)
     return make_plan(raw, spans, sizes, notes=notes, replaced_headers=replaced)
+
+
+def _untouchable(message: Message, treatment: Treatment) -> str:
+    """Why no body may be changed, "" if they may be."""
+    if treatment.keep_signatures:
+        return "the message keeps the signatures it came with: headers only"
+    if message.must_keep_its_body:
+        return "the message is signed, encrypted or too deep: headers only"
+    return ""
 
 
 def _slot_sizes(bulk: BulkTreatment | None) -> dict[Slot, int]:

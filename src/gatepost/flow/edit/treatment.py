@@ -10,7 +10,7 @@ shape.
 import re
 from dataclasses import dataclass
 
-from gatepost.flow.edit.placeholders import MEANINGS, Spellings, is_spelling
+from gatepost.mail.placeholder import MEANINGS, Spellings, is_spelling
 
 # Removed from every copy. A name that ends in "*" stands for all that begin so.
 REMOVED_FIELDS = ("bcc", "resent-bcc", "return-path", "x-gatepost-*")
@@ -99,7 +99,7 @@ class Treatment:
     `received` is one or more whole header fields with their CRLF, put on top. `date` and
     `message_id` are the values for fields the message lacks (RFC 6409 §8), b"" adds none.
     DKIM signatures of `own_domains` are removed, because editing breaks them and they are
-    made anew (RK-6).
+    made anew (RK-6). With `keep_signatures` none is removed and no body is changed.
     """
 
     received: bytes
@@ -107,6 +107,7 @@ class Treatment:
     message_id: bytes = b""
     remove: tuple[str, ...] = REMOVED_FIELDS
     own_domains: frozenset[str] = frozenset()
+    keep_signatures: bool = False
     bulk: BulkTreatment | None = None
 
     def __post_init__(self) -> None:
