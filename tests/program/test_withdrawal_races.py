@@ -164,9 +164,16 @@ async def test_what_other_processes_record_is_obeyed_within_a_second(tmp_path):
             frozen = time.time()
             await until(lambda: states(gateway).keys() <= _ENDED, gateway)
             assert max(_began(upstream).values()) < frozen + 1
+            held = states(gateway)["held"]
+            assert held > 200, "the freeze came in the middle"
+
+            before = len(upstream.messages)
+            await store.write(lambda tx: campaigns.thaw(tx, "acme"))
+            await until(lambda: states(gateway).keys() <= _ENDED - {"held"}, gateway)
+            assert len(upstream.messages) == before + held
 
 
-_ENDED = {"delivered", "dropped", "stopped"}
+_ENDED = {"delivered", "dropped", "stopped", "held"}
 
 
 def _began(upstream):
