@@ -6,6 +6,7 @@ from email.message import Message
 
 from gatepost.flow.edit import BulkTreatment, Footer, Plan, Slot, Treatment, apply, plan, undo
 from gatepost.mail.message import normalize, scan
+from gatepost.mail.placeholder import FOREIGN
 
 UNSUBSCRIBE = "u" * 24 + "-_" + "U" * 23
 PREFERENCES = "p" * 24 + "_-" + "P" * 23
@@ -55,6 +56,31 @@ HEAD = (
     b"From: Acme <news@acme.example>\r\nTo: ada@example.org\r\nSubject: News\r\n"
     b"Date: Sat, 1 Jan 2028 09:00:00 +0000\r\nMessage-ID: <n1@acme.example>\r\n"
     b"MIME-Version: 1.0\r\n"
+)
+
+
+# The treatment by which the stored copies of the corpus were made.
+CORPUS_FOOTER = Footer(
+    "-- \nDu får detta brev för att du prenumererar på Månadens nyheter.\n"
+    "Acme AB, Storgatan 1, 111 22 Stockholm\n"
+    "Säg upp: {{unsubscribe_url}}\nVälj själv: {{preferences_url}}\n",
+    "<hr>\n<p>Du får detta brev för att du prenumererar på Månadens nyheter.<br>\n"
+    "Acme AB, Storgatan 1, 111 22 Stockholm<br>\n"
+    '<a href="{{unsubscribe_url}}">Säg upp</a> · <a href="{{preferences_url}}">Välj själv</a></p>',
+)
+CORPUS_TREATMENT = replace(
+    TREATMENT,
+    own_domains=frozenset({"acme.example"}),
+    bulk=replace(
+        BULK,
+        footer=CORPUS_FOOTER,
+        placeholders=tuple(
+            (spelling, meaning)
+            for table in FOREIGN.values()
+            for meaning, spellings in table.items()
+            for spelling in spellings
+        ),
+    ),
 )
 
 

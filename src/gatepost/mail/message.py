@@ -45,7 +45,9 @@ _VALUE = re.compile(rb"(?:[^\n]*+\n[ \t])*+[^\n]*+(?:\n|\Z)")  # with its contin
 _EMPTY_LINE = re.compile(rb"(?<=\n)\r?\n")
 _ARMOR = re.compile(rb"^-----BEGIN PGP (?:SIGNED )?MESSAGE-----", re.MULTILINE)
 _SECURED = {"multipart/signed", "multipart/encrypted"}
-_SECURED_LEAVES = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
+_SECURED_LEAVES = {
+    "application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted",
+}  # fmt: skip
 _SINGLE = (
     "from", "date", "sender", "reply-to", "to", "cc", "message-id", "in-reply-to",
     "references", "subject",
@@ -121,7 +123,15 @@ class Part:
     @property
     def charset(self) -> str:
         """The charset parameter in lower case, "us-ascii" where there is none."""
-        return self.content_type.value("charset").strip().lower() or "us-ascii"
+        return self.content_type.value("charset").strip(" \t'\"").lower() or "us-ascii"
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether its type says signed or encrypted; also S/MIME by its name (RFC 8551 §3.9)."""
+        if self.media == "application/octet-stream" and self.parent < 0:
+            name = self.filename or self.content_type.value("name")
+            return name.strip().lower().endswith(".p7m")
+        return self.media in _SECURED or self.media in _SECURED_LEAVES
 
     @property
     def is_multipart(self) -> bool:
@@ -206,8 +216,7 @@ class Message:
         S/MIME, PGP/MIME and inline PGP, anywhere outside attached messages.
         """
         return any(
-            part.media in _SECURED
-            or part.media in _SECURED_LEAVES
+            part.is_secured
             or (part.media.startswith("text/") and self._is_armored(part))
             for part in self.parts
         )
@@ -218,10 +227,11 @@ class Message:
         return self.is_signed_or_encrypted or bool(self.defects & _NOT_TAKEN_APART)
 
     def _is_armored(self, part: Part) -> bool:
-        if part.encoding != "base64":
+        if part.encoding not in {"base64", "quoted-printable"}:
             at = self.raw.find(b"-----BEGIN PGP ", part.body_start, part.end)
             return at >= 0 and bool(_ARMOR.search(self.body(part)))
-        return bool(_ARMOR.search(self.content(part)))
+        marked = part.encoding == "base64" or b"BEGIN PGP " in self.body(part)
+        return marked and bool(_ARMOR.search(self.content(part)))
 
 
 def decode_transfer(body: bytes, encoding: str) -> bytes:

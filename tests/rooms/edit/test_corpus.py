@@ -4,18 +4,34 @@ from pathlib import Path
 
 import pytest
 
-from gatepost.flow.edit import Signer, undo
+from gatepost.flow.edit import Signer, apply, undo
+from gatepost.flow.edit.leaves import body_leaves
+from gatepost.flow.edit.placeholders import find_placeholders
 from gatepost.mail.lines import MAX_LINE_OCTETS, normalize
 from gatepost.mail.message import scan
 from support.dkim_keys import KEYS, NOW, verify
-from support.treatments import LEAVE, NOT_BULK, TOKENS, TREATMENT, body_of, plan_of, read
+from support.treatments import (
+    CORPUS_TREATMENT,
+    LEAVE,
+    NOT_BULK,
+    TOKENS,
+    TREATMENT,
+    body_of,
+    copy_of,
+    plan_of,
+    read,
+)
 
-TEXTS = {"text/plain", "text/html"}
 MAILS = sorted((Path(__file__).parents[2] / "mails").glob("*.eml"))
 # Those whose text cannot or must not take a footer, or already says it all.
 WITHOUT_FOOTER = {
-    "plain-base64-broken", "plain-unknown-charset", "delivery-report", "pgp-mime-signed",
-    "pgp-inline", "smime-opaque",
+    "plain-base64-broken", "plain-unknown-charset", "plain-hz", "plain-utf-16", "plain-utf-7",
+    "plain-unlabelled-latin1", "html-unknown-charset", "base64-padding-inside", "uuencoded",
+    "delivery-report", "read-receipt", "abuse-report", "digest", "form-data", "message-partial",
+    "forwarded-alone", "boundary-missing", "boundary-not-at-all", "part-without-empty-line",
+    "pgp-mime-signed", "pgp-inline", "pgp-inline-base64", "pgp-inline-qp", "pgp-encrypted",
+    "pgp-encrypted-mangled", "smime-opaque", "smime-signed", "smime-by-name",
+    "signed-inside-mixed",
 }  # fmt: skip
 
 
@@ -24,7 +40,7 @@ def name_of(path):
 
 
 def test_every_mail_says_why_it_is_there():
-    assert len(MAILS) >= 40
+    assert len(MAILS) >= 120
     for path in MAILS:
         why = path.with_suffix(".why").read_text(encoding="utf-8")
         assert why.strip()
@@ -53,16 +69,28 @@ def test_the_promises_hold(path, treatment):
 @pytest.mark.parametrize("path", MAILS, ids=name_of)
 def test_every_reader_of_a_bulk_copy_finds_the_way_out(path):
     raw = normalize(path.read_bytes())
-    made = plan_of(raw)
-    copy = Signer([]).prepare(made).sign(TOKENS, NOW)
+    made = plan_of(raw, CORPUS_TREATMENT)
+    copy = apply(made, TOKENS)
     assert read(copy)["List-Unsubscribe"].startswith(f"<{LEAVE}>")
     if name_of(path) in WITHOUT_FOOTER:
         assert made.notes
         assert body_of(copy) == body_of(raw)
     else:
-        seen = [scan(copy).text(part) for part in scan(copy).leaves() if part.media in TEXTS]
+        seen = [scan(copy).text(leaf.part) for leaf in body_leaves(scan(copy))]
         assert any(LEAVE in text for text in seen)
-        assert not any("{{" in text for text in seen)
+        spellings = CORPUS_TREATMENT.bulk.placeholders
+        assert not any(find_placeholders(text.encode(), spellings) for text in seen)
+
+
+@pytest.mark.parametrize("path", MAILS, ids=name_of)
+def test_the_copy_is_the_stored_one_octet_for_octet(path):
+    expected = (path.parent / "expected" / path.name).read_bytes()
+    assert copy_of(normalize(path.read_bytes()), CORPUS_TREATMENT) == expected
+
+
+def test_every_stored_copy_belongs_to_a_mail():
+    stored = sorted(path.name for path in (MAILS[0].parent / "expected").iterdir())
+    assert stored == [path.name for path in MAILS]
 
 
 @pytest.mark.parametrize("path", MAILS, ids=name_of)
