@@ -19,6 +19,7 @@ from functools import partial
 from gatepost.app.wiring import Wiring
 from gatepost.feedback.bounces import Severity, judge_reply
 from gatepost.flow.outbound import EXPIRED
+from gatepost.flow.transmit.trouble import is_own_refusal
 from gatepost.mail.address import AddressError, parse
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.notices import MAX_LISTED, Action, Fate, campaign_summary, delivery_failure
@@ -32,8 +33,8 @@ from gatepost.store.ids import new_id, to_text
 from gatepost.store.people import ensure_subjects
 from gatepost.store.returned import Copy, record_bounce
 from gatepost.store.spool import reports
-from gatepost.store.spool.reports import FailedSubmission
-from gatepost.store.spool.rows import Heading, Submission
+from gatepost.store.spool.reports import FailedSubmission, Failure
+from gatepost.store.spool.rows import Heading
 
 GATHER_FAILURES = timedelta(minutes=5)
 SUMMARY_AFTER = timedelta(minutes=15)
@@ -101,7 +102,7 @@ class Notices:
                     recipient=failure.recipient,
                     action=Action.FAILED,
                     reply=parse_reply(failure.reply) or Reply(554, "5.0.0", failure.reply),
-                    remote=self._remote(submission, failure.reply),
+                    remote=self._remote(failure),
                     last_attempt=failure.last_attempt,
                 )
                 for failure in told
@@ -128,14 +129,11 @@ class Notices:
             copy = Copy(known[failure.recipient.address.key], submission.sender, submission.id)
             record_bounce(tx, copy, _severity(failure.reply), failure.reply, limit)
 
-    def _remote(self, submission: Submission, reply: str) -> str:
-        """The host that said `reply`; "" where it is our own word."""
-        if reply.startswith(str(EXPIRED)):
+    def _remote(self, failure: Failure) -> str:
+        """The host that gave the reply; "" where it is our own word."""
+        if failure.reply.startswith(str(EXPIRED)) or is_own_refusal(failure.reply):
             return ""
-        wiring = self._wiring()
-        stream = wiring.policy.streams.get(submission.stream)
-        name = wiring.policy.upstream_of(stream) if stream else ""
-        route = wiring.routes.get(name)
+        route = self._wiring().routes.get(failure.upstream)
         return route.host if route else ""
 
     def _sum_up(self, tx: Tx, campaign: CampaignRow) -> int:

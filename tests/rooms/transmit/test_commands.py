@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatepost.flow.transmit import commands
+from gatepost.flow.transmit import commands, trouble
 from gatepost.flow.transmit.commands import (
     Offer,
     Wire,
@@ -59,18 +59,18 @@ def test_rx_9_dsn_parameters_unchanged_where_offered_and_else_not_sent():
 def test_eight_bit_content_needs_8bitmime():
     one = copy(content="Subject: x\r\n\r\nhallå\r\n".encode(), eight_bit=True)
     assert b" BODY=8BITMIME" in wire(one, ALL).mail
-    assert compose(one, NONE) == commands.NO_EIGHT_BIT
-    assert str(commands.NO_EIGHT_BIT).startswith("554 5.6.3 ")
+    assert compose(one, NONE) == trouble.NO_EIGHT_BIT
+    assert str(trouble.NO_EIGHT_BIT).startswith("554 5.6.3 ")
 
 
 def test_rx_5_smtputf8_needed_and_not_offered():
     unicode_local = Recipient(parse("åsa@one.example"))
     unicode_header = "Subject: hallå\r\n\r\nx\r\n".encode()
-    assert compose(copy(unicode_local, smtputf8=True), NONE) == commands.NO_UTF8_ADDRESS
-    assert compose(copy(mail_from="åsa@acme.example"), NONE) == commands.NO_UTF8_ADDRESS
-    assert compose(copy(content=unicode_header, smtputf8=True), NONE) == commands.NO_UTF8_HEADER
-    assert str(commands.NO_UTF8_ADDRESS).startswith("550 5.6.7 ")
-    assert str(commands.NO_UTF8_HEADER).startswith("554 5.6.9 ")
+    assert compose(copy(unicode_local, smtputf8=True), NONE) == trouble.NO_UTF8_ADDRESS
+    assert compose(copy(mail_from="åsa@acme.example"), NONE) == trouble.NO_UTF8_ADDRESS
+    assert compose(copy(content=unicode_header, smtputf8=True), NONE) == trouble.NO_UTF8_HEADER
+    assert str(trouble.NO_UTF8_ADDRESS).startswith("550 5.6.7 ")
+    assert str(trouble.NO_UTF8_HEADER).startswith("554 5.6.9 ")
 
 
 def test_rx_5_smtputf8_asked_for_and_not_needed_goes_without():
@@ -95,17 +95,18 @@ def test_size_is_told_and_the_limit_kept():
     assert b" SIZE=21" in wire(copy(), ALL).mail
     refusal = compose(copy(content=b"x" * 999), ALL)
     assert (refusal.code, refusal.enhanced) == (552, "5.3.4")
+    assert trouble.is_own_refusal(str(refusal))
     assert "1001" in refusal.text
     assert b" SIZE=1001" in wire(copy(content=b"x" * 999), Offer(sizes=True)).mail
 
 
 @pytest.mark.parametrize("evil", ["a@b.example>\r\nRCPT TO:<x@y.example", "a\0@b.example", "a\n"])
 def test_control_characters_never_reach_the_wire(evil):
-    assert compose(copy(mail_from=evil), ALL) == commands.BAD_SENDER
-    assert compose(copy(envid=evil), ALL) == commands.BAD_SENDER
+    assert compose(copy(mail_from=evil), ALL) == trouble.BAD_SENDER
+    assert compose(copy(envid=evil), ALL) == trouble.BAD_SENDER
     bad = Recipient(Address(evil, "a@b.example"))
-    assert compose(copy(bad), ALL) == commands.BAD_RECIPIENT
-    assert compose(copy(Recipient(parse("a@b.example"), orcpt=evil)), ALL) == commands.BAD_RECIPIENT
+    assert compose(copy(bad), ALL) == trouble.BAD_RECIPIENT
+    assert compose(copy(Recipient(parse("a@b.example"), orcpt=evil)), ALL) == trouble.BAD_RECIPIENT
 
 
 def test_the_offer_is_read_from_keywords():

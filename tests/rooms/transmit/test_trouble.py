@@ -147,3 +147,25 @@ def test_rq_3_a_lost_connection_is_a_451():
     outcome = trouble.interrupted(trouble.LOST, begun=True)
     assert (outcome.result, outcome.reply.code) == (DEFERRED, 451)
     assert trouble.interrupted(trouble.LOST, begun=False).result is UNSENT
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        trouble.NO_EIGHT_BIT,
+        trouble.NO_UTF8_ADDRESS,
+        trouble.NO_UTF8_HEADER,
+        trouble.BAD_SENDER,
+        trouble.BAD_RECIPIENT,
+        trouble.too_large(3954, 2000),
+    ],
+)
+def test_rd_2_our_own_refusals_are_known_as_such(reply):
+    assert trouble.is_own_refusal(str(reply))
+
+
+@pytest.mark.parametrize(
+    "said", ["552 5.3.4 message too large", "554 5.6.3 no", "550 5.1.1 nobody", ""]
+)
+def test_rd_2_what_upstream_says_is_not_ours(said):
+    assert not trouble.is_own_refusal(said)

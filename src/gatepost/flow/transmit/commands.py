@@ -9,20 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from gatepost.flow.transmit import trouble
 from gatepost.flow.transmit.copy import Copy
 from gatepost.mail import address
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.reply import Reply
 
 SLICE = 262_144
-
-NO_EIGHT_BIT = Reply(554, "5.6.3", "the message has 8-bit content, and upstream takes none")
-NO_UTF8_ADDRESS = Reply(550, "5.6.7", "a non-ASCII address needs SMTPUTF8, not offered upstream")
-NO_UTF8_HEADER = Reply(554, "5.6.9", "a non-ASCII header needs SMTPUTF8, not offered upstream")
-BAD_SENDER = Reply(550, "5.1.7", "the sender's address or parameters have a forbidden character")
-BAD_RECIPIENT = Reply(
-    550, "5.1.3", "a recipient's address or parameters have a forbidden character"
-)
 
 _FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f]")
 _BARE_NEWLINE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
@@ -68,22 +61,21 @@ def compose(copy: Copy, offer: Offer) -> Wire | Reply:
     """The commands and safe content for `copy`, or why upstream cannot take it."""
     content = whole_lines(copy.content)
     if copy.eight_bit and not offer.eight_bit:
-        return NO_EIGHT_BIT
+        return trouble.NO_EIGHT_BIT
     if offer.size and len(content) > offer.size:
-        text = f"the message has {len(content)} octets, upstream takes {offer.size}"
-        return Reply(552, "5.3.4", text)
+        return trouble.too_large(len(content), offer.size)
     plain = not offer.smtputf8
     if plain and copy.smtputf8 and not _header(content).isascii():
-        return NO_UTF8_HEADER
+        return trouble.NO_UTF8_HEADER
     try:
         mail = _mail(copy, offer, len(content))
         rcpts = tuple([_rcpt(recipient, offer) for recipient in copy.recipients])
     except (UnicodeEncodeError, address.AddressError):
-        return NO_UTF8_ADDRESS
+        return trouble.NO_UTF8_ADDRESS
     if _FORBIDDEN.search(mail, 0, len(mail) - 2):
-        return BAD_SENDER
+        return trouble.BAD_SENDER
     if any(_FORBIDDEN.search(rcpt, 0, len(rcpt) - 2) for rcpt in rcpts):
-        return BAD_RECIPIENT
+        return trouble.BAD_RECIPIENT
     return Wire(mail, rcpts, content)
 
 

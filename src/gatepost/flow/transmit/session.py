@@ -231,7 +231,7 @@ class Session(asyncio.Protocol):
     def _begin(self, copy: Copy, out: list[bytes]) -> None:
         wire = commands.compose(copy, self.offer)
         if isinstance(wire, Reply):
-            again = wire is commands.NO_EIGHT_BIT and copy.convertible
+            again = wire is trouble.NO_EIGHT_BIT and copy.convertible
             end = trouble.withheld(wire, Scope.MESSAGE) if again else trouble.failed(wire)
             self._desk.finished(copy, [end] * len(copy.recipients))
             return

@@ -2,7 +2,8 @@
 
 In: the stage of the transaction, and upstream's reply or the exception that came instead.
 Out: `Outcome` (what becomes of the recipient, and how far the trouble reaches), or a `Reply`
-in upstream's stead.
+in upstream's stead. Refusals of our own stand here, too, so that reports can tell them from
+upstream's (`is_own_refusal`).
 
 Only the basic code decides, and of it the first digit, whatever the text or the enhanced
 code say (R5321-19). The few codes that never speak of the mail itself are listed in
@@ -60,6 +61,29 @@ OWN_ERROR = Reply(451, "4.3.0", "this server met an error of its own")
 NO_TLS_FOR_PASSWORD = Reply(
     454, "4.7.0", "no TLS with upstream: the password is not sent in clear text"
 )
+
+# For good, and before upstream was asked: it offers too little, or the copy cannot be sent at all.
+NO_EIGHT_BIT = Reply(554, "5.6.3", "the message has 8-bit content, and upstream takes none")
+NO_UTF8_ADDRESS = Reply(550, "5.6.7", "a non-ASCII address needs SMTPUTF8, not offered upstream")
+NO_UTF8_HEADER = Reply(554, "5.6.9", "a non-ASCII header needs SMTPUTF8, not offered upstream")
+BAD_SENDER = Reply(550, "5.1.7", "the sender's address or parameters have a forbidden character")
+BAD_RECIPIENT = Reply(
+    550, "5.1.3", "a recipient's address or parameters have a forbidden character"
+)
+_OWN_REFUSALS = frozenset(
+    map(str, (NO_EIGHT_BIT, NO_UTF8_ADDRESS, NO_UTF8_HEADER, BAD_SENDER, BAD_RECIPIENT))
+)
+_TOO_LARGE = re.compile(r"552 5\.3\.4 the message has \d+ octets, upstream takes \d+")
+
+
+def too_large(octets: int, limit: int) -> Reply:
+    """The refusal of a message over the size that upstream has told."""
+    return Reply(552, "5.3.4", f"the message has {octets} octets, upstream takes {limit}")
+
+
+def is_own_refusal(said: str) -> bool:
+    """Whether a final reply, spelled as on record, is one that no upstream ever gave (RD-2)."""
+    return said in _OWN_REFUSALS or _TOO_LARGE.fullmatch(said) is not None
 
 
 def outcome(stage: Stage, reply: Reply, *, used: bool = False) -> Outcome:

@@ -42,6 +42,7 @@ class Failure:
 
     id: int
     recipient: Recipient
+    upstream: str
     reply: str
     attempts: int
     last_attempt: datetime | None
@@ -84,6 +85,7 @@ def failures_to_report(tx: Tx, gathered_for: timedelta, limit: int = 100) -> lis
             Failure(
                 id=row.id,
                 recipient=recipient_from(row),
+                upstream=row.upstream,
                 reply=row.last_reply,
                 attempts=row.attempts,
                 last_attempt=row.last_attempt_ms and from_ms(row.last_attempt_ms),
