@@ -28,6 +28,7 @@ from gatepost.cli.desk import Desk, DeskGroup
 from gatepost.cli.init import init
 from gatepost.cli.password import hash_password_command
 from gatepost.cli.preview import preview
+from gatepost.cli.selftest import selftest
 from gatepost.cli.serve import serve
 
 __all__ = ["app"]
@@ -92,4 +93,5 @@ for _noun in (
 ):
     app.add_typer(_noun.app, name=_noun.__name__.rpartition(".")[2])
 app.command()(preview)
+app.command()(selftest)
 app.command("hash-password")(hash_password_command)

@@ -62,6 +62,7 @@ EXAMPLES: Mapping[str, str] = {
     "dkim generate": "gatepost dkim generate acme.example --selector gp2",
     "dkim show": "gatepost dkim show",
     "preview": "gatepost preview letter.eml --stream newsletter --to anna@kund.example",
+    "selftest": "gatepost selftest --stream newsletter",
     "hash-password": "gatepost hash-password",
 }
 
