@@ -291,6 +291,8 @@ class Gateway:
             await self.store.read(lambda tx: tx.now_ms)
         except StoreUnavailable:
             return "the store is out of reach"
+        if not self.housekeeping.store_ok:
+            return "the store takes no writes"
         return "" if self.housekeeping.storage_ok else "too little free disk"
 
     def _retry_for(self, upstream: str) -> timedelta:

@@ -10,6 +10,7 @@ does no harm.
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ TERMS_SECONDS = 300.0
 COMPLAINTS_SECONDS = 60.0
 METRICS_SECONDS = 10.0
 DISK_SECONDS = 2.0
+PULSE_SECONDS = 1.0
+PULSE_MISSED_SECONDS = 5.0  # without a write for so long, the store counts as out of reach
 FRESH_FOR = timedelta(hours=1)  # longer than any copy is on its way
 
 
@@ -72,11 +75,13 @@ class Housekeeping:
         self._mark = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.storage_ok = True
+        self._written = time.monotonic()
         self._chores: Sequence[Chore] = (
             Chore("withdrawals", WITHDRAWALS_SECONDS, self.read_endings),
             Chore("leases", RENEW_SECONDS, queue.renew),
             Chore("report", REPORT_SECONDS, self._report),
             Chore("disk", DISK_SECONDS, self.watch_disk),
+            Chore("pulse", PULSE_SECONDS, self._take_pulse),
             *(self._for_the_store() if leads else ()),
         )
 
@@ -139,6 +144,15 @@ class Housekeeping:
         if enough != self.storage_ok:
             maillog.storage_changed(enough)
         self.storage_ok = enough
+
+    @property
+    def store_ok(self) -> bool:
+        """Whether the store has lately taken a write: reading alone accepts no mail."""
+        return time.monotonic() - self._written < PULSE_MISSED_SECONDS
+
+    async def _take_pulse(self) -> None:
+        await self._store.write(lambda _tx: None)
+        self._written = time.monotonic()
 
     async def _seal(self) -> None:
         await self._store.write(ledger.seal)

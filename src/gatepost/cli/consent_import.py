@@ -13,6 +13,7 @@ import can be repeated.
 """
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -36,6 +37,8 @@ from gatepost.store import people
 from gatepost.store.engine import Store, Tx
 
 BATCH = 2000  # rows per transaction: a running serve waits no longer than for these
+
+_QUOTED = re.compile(r"(['\"]).*?\1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,8 +283,13 @@ class _Import:
 
     def _refuse(self, line: int, row: Sequence[str], reason: str) -> None:
         self._tally.refused += 1
-        self._tally.reasons[reason.partition(":")[0]] += 1
+        self._tally.reasons[_kind_of(reason)] += 1
         self._rejects.add(self._heading, line, reason, row)
+
+
+def _kind_of(reason: str) -> str:
+    """A reason without the value that it is about, so that alike ones are counted together."""
+    return _QUOTED.sub("...", reason).partition(": ")[0]
 
 
 def _values(row: Sequence[str], columns: Columns) -> dict[str, str]:

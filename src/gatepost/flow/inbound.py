@@ -9,9 +9,11 @@ nobody foresaw is `451 4.3.0`, said by the door.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from gatepost import maillog
@@ -36,8 +38,10 @@ from gatepost.flow.classify import (
     read_traits,
 )
 from gatepost.flow.decide.policy import Facts, Policy
+from gatepost.flow.edit.leaves import takes_footer
 from gatepost.flow.edit.trace import passed_here
 from gatepost.flow.spool.queue import Queue
+from gatepost.mail.address import Address
 from gatepost.mail.envelope import Arrival, Envelope, Recipient
 from gatepost.mail.message import Defect, Message, scan
 from gatepost.mail.recipient_state import State
@@ -45,7 +49,7 @@ from gatepost.mail.reply import Reply
 from gatepost.mail.stream import Kind, Stream
 from gatepost.mail.verdict import Disposition, Reason, Verdict
 from gatepost.store import campaigns, content, ids, people
-from gatepost.store.engine import Store, StoreUnavailable
+from gatepost.store.engine import Store, StoreUnavailable, Tx
 from gatepost.store.spool.rows import (
     CampaignDraft,
     Claimed,
@@ -79,6 +83,14 @@ class Sorting:
     detect_bulk: bool = True
     hold_undeclared_bulk: bool = False
     bulk_window: timedelta = timedelta(hours=1)
+
+
+class RefusedForNow(Exception):  # noqa: N818  an answer, not a mistake
+    """Everybody is refused with a 4yz: the mailer keeps the message, nothing is put on record."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
 
 
 class Onward(Protocol):
@@ -131,6 +143,7 @@ class Inbound:
         self._policy = policy
         self._sorting = sorting
         self._quarantine_until = quarantine_until
+        self._keeping: set[asyncio.Task[None]] = set()
 
     async def check_recipient(
         self, arrival: Arrival, _mail_from: str, recipient: Recipient
@@ -145,17 +158,13 @@ class Inbound:
             return None
         if arrival.client.may_override and arrival.client.trust_headers:
             return None  # the header may still bring an override
-        verdict = await self._store.read(
-            lambda tx: policy.judge(
-                stream,
-                recipient.address,
-                people.look_up(tx, [recipient.address], stream.name, stream.sender).get(
-                    recipient.address.key, STRANGER
-                ),
-                tx.now,
-                sender_frozen=stream.sender in campaigns.frozen_senders(tx),
+        try:
+            verdict = await self._store.read(
+                partial(_judge_alone, policy, stream, recipient.address)
             )
-        )
+        except StoreUnavailable as error:
+            maillog.store_unavailable("look-up", error)
+            return None  # after DATA it is either back, or answered 451 4.4.3
         if verdict.disposition is not Disposition.REJECT:
             return None
         maillog.recipient_refused(
@@ -167,7 +176,36 @@ class Inbound:
         return verdict
 
     def abandoned(self, arrival: Arrival, envelope: Envelope) -> None:
-        """Nothing to keep: each refusal at RCPT was answered and logged when it was made."""
+        """Puts refusals at RCPT on record where no message followed them (promise 2)."""
+        task = asyncio.get_running_loop().create_task(self._keep_refusals(arrival, envelope))
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
+    async def _keep_refusals(self, arrival: Arrival, envelope: Envelope) -> None:
+        choice = bound_stream(arrival)
+        stream = self._policy().streams.get(choice.stream if isinstance(choice, Choice) else "")
+        if stream is None or not envelope.refused:
+            return
+        rows = [
+            RowDraft(recipient, verdict, State.REJECTED) for recipient, verdict in envelope.refused
+        ]
+        try:
+            await self._queue.put(
+                PutJob(
+                    id=ids.new_id(),
+                    arrival=arrival,
+                    envelope=replace(envelope, recipients=()),
+                    stream=stream.name,
+                    kind=stream.kind,
+                    sender=stream.sender,
+                    heading=Heading(),
+                    content=b"",
+                    decide=lambda _snapshot: rows,
+                    needs_standing=False,
+                )
+            )
+        except StoreUnavailable as error:
+            maillog.store_unavailable("put", error)
 
     async def take(self, arrival: Arrival, envelope: Envelope, content: bytes) -> Reply:
         """The reply to the end of data."""
@@ -181,6 +219,10 @@ class Inbound:
         except StoreUnavailable as error:
             maillog.store_unavailable("put", error)
             return replies.STORE_AWAY
+        except RefusedForNow as refusal:
+            return self._refuse(
+                arrival, envelope, case.stream.name, replies.for_reason(refusal.reason)
+            )
         return self._answer(case, result)
 
     async def _read(self, arrival: Arrival, envelope: Envelope, content: bytes) -> "Case | Reply":
@@ -209,6 +251,7 @@ class Inbound:
             mismatch=find_mismatch(traits, stream, sender),
             override=override_reason(traits, arrival.client),
             unmodifiable=message.must_keep_its_body
+            or not takes_footer(message)
             or (arrival.client.keep_dkim and message.carries_dkim),
         )
         looked_at = sorting.detect_bulk and not stream.is_bulk
@@ -282,7 +325,9 @@ class Inbound:
             (recipient, self._judge(case, policy, snapshot, facts, recipient))
             for recipient in case.envelope.recipients
         ]
-        if any(verdict.disposition is not Disposition.REJECT for _, verdict in judged):
+        if all(verdict.disposition is Disposition.REJECT for _, verdict in judged):
+            _let_try_again(verdict.reason for _, verdict in judged)
+        else:
             judged = [(recipient, _dropped(verdict)) for recipient, verdict in judged]
         rows = []
         for recipient, verdict in [*judged, *case.envelope.refused]:
@@ -364,6 +409,25 @@ class Inbound:
             reply=str(reply),
         )
         return reply
+
+
+def _judge_alone(policy: Policy, stream: Stream, address: Address, tx: Tx) -> Verdict:
+    """The verdict on one recipient while its message is not known yet."""
+    persons = people.look_up(tx, [address], stream.name, stream.sender)
+    return policy.judge(
+        stream,
+        address,
+        persons.get(address.key, STRANGER),
+        tx.now,
+        sender_frozen=stream.sender in campaigns.frozen_senders(tx),
+    )
+
+
+def _let_try_again(reasons: Iterable[Reason]) -> None:
+    """Raises `RefusedForNow` where the reply will be a temporary one."""
+    commonest = Counter(reasons).most_common(1)
+    if commonest and replies.for_reason(commonest[0][0]).temporary:
+        raise RefusedForNow(commonest[0][0])
 
 
 def _dropped(verdict: Verdict) -> Verdict:

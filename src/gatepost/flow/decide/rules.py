@@ -69,7 +69,12 @@ def sender_mismatch(case: Case, _: Weighing) -> Finding | None:
     mismatch = case.mismatch
     if not mismatch and case.sender is None and case.stream.is_bulk:
         mismatch = "the stream has no sender"
-    return Finding(Reason.SENDER_MISMATCH, note=mismatch) if mismatch else None
+    if not mismatch:
+        return None
+    # The mailer's mistake, and the same for every recipient: it is told so, unless held.
+    held = case.stream.on_ineligible is Disposition.QUARANTINE
+    disposition = Disposition.QUARANTINE if held else Disposition.REJECT
+    return Finding(Reason.SENDER_MISMATCH, note=mismatch, disposition=disposition)
 
 
 def suppressed_for_all(case: Case, _: Weighing) -> Finding | None:

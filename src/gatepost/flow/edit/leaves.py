@@ -10,12 +10,14 @@ a picture or a file get their placeholders replaced, and no footer of their own.
 
 from dataclasses import dataclass
 
+from gatepost.mail.charset import find_charset
 from gatepost.mail.message import Message, Part
 
 PLAIN = "text/plain"
 HTML = "text/html"
 _TEXTS = {PLAIN, HTML}
 _LINKED = {*_TEXTS, "text/x-amp-html"}  # placeholders are replaced here
+_KNOWN_ENCODINGS = {"7bit", "8bit", "binary", "quoted-printable", "base64"}
 _CLOSED = {
     "multipart/signed", "multipart/encrypted", "multipart/report", "multipart/digest",
     "multipart/appledouble", "multipart/form-data",
@@ -41,6 +43,16 @@ def body_leaves(message: Message) -> list[Leaf]:
         elif part.media in _LINKED and _is_read(part):
             found.append(Leaf(part, footer and part.media in _TEXTS))
     return found
+
+
+def takes_footer(message: Message) -> bool:
+    """Whether a footer finds a place: a body text in a charset and an encoding that are known."""
+    return any(
+        leaf.takes_footer
+        and leaf.part.encoding in _KNOWN_ENCODINGS
+        and find_charset(leaf.part.charset) is not None
+        for leaf in body_leaves(message)
+    )
 
 
 def _open(message: Message, part: Part, *, footer: bool) -> list[tuple[Part, bool]]:
