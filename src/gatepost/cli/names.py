@@ -14,7 +14,7 @@ import dns.reversename
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from gatepost.cli.desk import Refusal
-from gatepost.cli.selftest.signature import Signature
+from gatepost.cli.signature import Signature
 from gatepost.flow.edit.dkim_record import public_key, record_name
 
 SECONDS = 5.0

@@ -10,7 +10,7 @@ from gatepost.cli.selftest.claims import (
     header_findings,
     signature_findings,
 )
-from gatepost.cli.selftest.signature import signatures, trouble_with
+from gatepost.cli.signature import signatures, trouble_with
 from gatepost.flow.edit import Signer
 from gatepost.mail.sender import Sender
 from support.command import CONFIG, Site

@@ -13,7 +13,7 @@ from email.utils import getaddresses
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from gatepost.cli.findings import Finding, Mark, holds
-from gatepost.cli.selftest.signature import Signature, signatures, trouble_with
+from gatepost.cli.signature import Signature, signatures, trouble_with
 from gatepost.mail.sender import Sender
 
 ONE_CLICK = "List-Unsubscribe=One-Click"

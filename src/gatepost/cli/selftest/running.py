@@ -23,8 +23,8 @@ from gatepost.cli.selftest.claims import (
     header_findings,
     signature_findings,
 )
-from gatepost.cli.selftest.signature import Signature
 from gatepost.cli.selftest.whole import HOST, Whole
+from gatepost.cli.signature import Signature
 from gatepost.config import Settings
 from gatepost.consent.evidence import EventKind, Fact, TextState
 from gatepost.mail.address import parse
