@@ -1,14 +1,16 @@
 # make demo   a tour of the whole product on loopback
 # make test   all tests, against the built wheel, with all set-up
+# make fuzz   scanner and editor against rubbish, for BUDGET seconds
 # make lint   ruff, mypy --strict, import-linter
 # make bench  delivered recipients per second beside a plain Postfix
 # make docs   the pages that are made from the code
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench docs check constraints clean
+.PHONY: demo test fuzz lint bench docs check constraints clean
 
 VENV := .venv
+BUDGET := 300
 PYTHON := $(VENV)/bin/python
 SOURCES := $(shell find src templates -type f -not -name '*.pyc' 2>/dev/null) pyproject.toml README.md
 
@@ -17,6 +19,9 @@ demo: $(VENV)/.wheel
 
 test: $(VENV)/.wheel
 	.ci/test $(TESTS)
+
+fuzz: $(VENV)/.wheel
+	$(PYTHON) tests/fuzz.py $(BUDGET)
 
 lint: $(VENV)/.wheel
 	$(VENV)/bin/ruff check .
