@@ -25,6 +25,7 @@ from gatepost.cli import (
 )
 from gatepost.cli.demo import demo
 from gatepost.cli.desk import Desk, DeskGroup
+from gatepost.cli.doctor import doctor
 from gatepost.cli.init import init
 from gatepost.cli.password import hash_password_command
 from gatepost.cli.preview import preview
@@ -92,6 +93,7 @@ for _noun in (
     dkim,
 ):
     app.add_typer(_noun.app, name=_noun.__name__.rpartition(".")[2])
+app.command()(doctor)
 app.command()(preview)
 app.command()(selftest)
 app.command("hash-password")(hash_password_command)

@@ -29,7 +29,7 @@ class Names:
     """A resolver: the system's, or one name server (`ADDRESS` or `ADDRESS:PORT`)."""
 
     def __init__(self, server: str | None = None) -> None:
-        self._trouble = ""
+        self._trouble = ""  # why nobody can be asked at all
         try:
             self._resolver = dns.resolver.Resolver(configure=server is None)
         except dns.resolver.NoResolverConfiguration:
@@ -79,5 +79,8 @@ class Names:
             return list(self._resolver.resolve(name, kind, search=False))
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
+        except dns.exception.Timeout as error:
+            self._trouble = "no name server answers"  # nor would it the next time
+            raise NoAnswer(self._trouble) from error
         except dns.exception.DNSException as error:
             raise NoAnswer(str(error) or type(error).__name__) from error

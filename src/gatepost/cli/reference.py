@@ -61,6 +61,7 @@ EXAMPLES: Mapping[str, str] = {
     "ledger head": "gatepost ledger head",
     "dkim generate": "gatepost dkim generate acme.example --selector gp2",
     "dkim show": "gatepost dkim show",
+    "doctor": "gatepost doctor --dns 192.0.2.53",
     "preview": "gatepost preview letter.eml --stream newsletter --to anna@kund.example",
     "selftest": "gatepost selftest --stream newsletter",
     "hash-password": "gatepost hash-password",
