@@ -39,7 +39,7 @@ from gatepost.flow.transmit.pool import Pool
 from gatepost.mail.reply import Reply
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
-from gatepost.store import content
+from gatepost.store import campaigns, content
 from gatepost.store.engine import Store, StoreUnavailable
 from gatepost.store.ids import to_text
 from gatepost.store.spool.leases import recover
@@ -288,7 +288,7 @@ class Gateway:
 
     async def _ready(self) -> str:
         try:
-            await self.store.read(lambda tx: tx.now_ms)
+            await self.store.read(campaigns.frozen_senders)  # any question: it must be asked
         except StoreUnavailable:
             return "the store is out of reach"
         if not self.housekeeping.store_ok:
