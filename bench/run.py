@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import compose
 from contenders import Gatepost, PlainPostfix
 from machine import Machine
 from processes import Peak
@@ -86,6 +87,8 @@ def main():
     print()
     print(table(workloads, measured))
     if not options.only:
+        print()
+        compose.main()
         RESULTS.write_text(
             results_page(machine, workloads, measured, rounds, PEOPLE, options.workers)
         )

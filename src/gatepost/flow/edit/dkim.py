@@ -114,7 +114,7 @@ class Prepared:
         Every copy has `size` octets until 2286.
         """
         filled = fill(self._plan, values)
-        return self._signatures(filled, now) + compose(self._plan, filled)
+        return compose(self._plan, filled, self._signatures(filled, now))
 
     def _signatures(self, filled: Sequence[bytes], now: int) -> bytes:
         if not self._heads:

@@ -131,11 +131,11 @@ def fill(plan: Plan, values: Mapping[Slot, bytes]) -> list[bytes]:
     ]
 
 
-def compose(plan: Plan, filled: Sequence[bytes]) -> bytes:
-    """A copy from what `fill` returned."""
-    pieces = [b""] * (2 * len(filled) + 1)
-    pieces[::2] = plan.fixed
-    pieces[1::2] = filled
+def compose(plan: Plan, filled: Sequence[bytes], before: bytes = b"") -> bytes:
+    """A copy from what `fill` returned, behind `before`."""
+    pieces = [before] * (2 * len(filled) + 2)
+    pieces[1::2] = plan.fixed
+    pieces[2::2] = filled
     return b"".join(pieces)
 
 
