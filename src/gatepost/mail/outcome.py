@@ -26,8 +26,13 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One attempt's end. `reply` is upstream's, or one in its form for trouble without any."""
+    """One attempt's end. `reply` is upstream's, or one in its form for trouble without any.
+
+    `dsn_passed` is false where upstream took the copy and knows no DSN: it will never say what
+    became of it (RFC 3461 §5.2).
+    """
 
     result: Result
     reply: Reply
     scope: Scope = Scope.RECIPIENT
+    dsn_passed: bool = True

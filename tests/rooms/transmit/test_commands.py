@@ -36,7 +36,7 @@ def wire(one: Copy, offer: Offer) -> Wire:
 
 def test_plain_commands_for_an_upstream_without_extensions():
     assert wire(copy(), NONE) == Wire(
-        b"MAIL FROM:<s@acme.example>\r\n", (b"RCPT TO:<a@one.example>\r\n",), CONTENT
+        b"MAIL FROM:<s@acme.example>\r\n", (b"RCPT TO:<a@one.example>\r\n",), CONTENT, dsn=False
     )
 
 
@@ -48,6 +48,7 @@ def test_rx_9_dsn_parameters_unchanged_where_offered_and_else_not_sent():
     recipient = Recipient(parse("a@one.example"), "SUCCESS,FAILURE", "rfc822;Bob+2B@One.example")
     one = copy(recipient, envid="Order+3D17", ret="HDRS")
     sent = wire(one, ALL)
+    assert sent.dsn
     assert sent.mail == b"MAIL FROM:<s@acme.example> SIZE=21 RET=HDRS ENVID=Order+3D17\r\n"
     assert sent.rcpts == (
         b"RCPT TO:<a@one.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2B@One.example\r\n",

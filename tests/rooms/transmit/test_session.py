@@ -38,6 +38,14 @@ def flat(outcomes) -> list[tuple[Result, int]]:
     return [(one.result, one.reply.code) for copy in outcomes for one in copy]
 
 
+@pytest.mark.parametrize("dsn", [True, False])
+async def test_rx_9_outcomes_say_whether_upstream_knows_of_dsn(way, dsn):
+    offered = tuple(one for one in WAYS[way] if dsn or one != "DSN")
+    async with Upstream(Script(extensions=offered)) as up, Sending(up) as sending:
+        ((outcome,),) = await sending.send(make_copy("a@one.example"))
+        assert (outcome.result, outcome.dsn_passed) == (DELIVERED, dsn)
+
+
 async def test_copies_arrive_byte_for_byte_and_in_order(way):
     contents = [
         CONTENT,

@@ -50,11 +50,15 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One copy as it goes out: MAIL, then one RCPT for each recipient, then `content`."""
+    """One copy as it goes out: MAIL, then one RCPT for each recipient, then `content`.
+
+    `dsn` says whether upstream was told the DSN parameters that the copy has.
+    """
 
     mail: bytes
     rcpts: tuple[bytes, ...]
     content: bytes
+    dsn: bool
 
 
 def compose(copy: Copy, offer: Offer) -> Wire | Reply:
@@ -76,7 +80,7 @@ def compose(copy: Copy, offer: Offer) -> Wire | Reply:
         return trouble.BAD_SENDER
     if any(_FORBIDDEN.search(rcpt, 0, len(rcpt) - 2) for rcpt in rcpts):
         return trouble.BAD_RECIPIENT
-    return Wire(mail, rcpts, content)
+    return Wire(mail, rcpts, content, offer.dsn)
 
 
 def _mail(copy: Copy, offer: Offer, size: int) -> bytes:

@@ -172,7 +172,8 @@ class Transaction:
         if self.mode is _CHUNKED and code >= 300:
             self.leaves_open = True
         if self._accepted:
-            self._final = trouble.outcome(stage, _reply(code, text), used=used)
+            reply = _reply(code, text)
+            self._final = trouble.outcome(stage, reply, used=used, dsn=self.wire.dsn)
 
 
 def _reply(code: int, text: bytes) -> Reply:

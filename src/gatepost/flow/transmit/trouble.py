@@ -86,14 +86,15 @@ def is_own_refusal(said: str) -> bool:
     return said in _OWN_REFUSALS or _TOO_LARGE.fullmatch(said) is not None
 
 
-def outcome(stage: Stage, reply: Reply, *, used: bool = False) -> Outcome:
+def outcome(stage: Stage, reply: Reply, *, used: bool = False, dsn: bool = True) -> Outcome:
     """What `reply`, received at `stage`, means for the recipients it is about.
 
     `used` says that this connection has carried other mail before: a 421 to MAIL then is only
-    a full connection, and no attempt is lost. A 2yz is final at `Stage.DOT` alone.
+    a full connection, and no attempt is lost. A 2yz is final at `Stage.DOT` alone; `dsn` is
+    what `Outcome.dsn_passed` then says.
     """
     if stage is Stage.DOT and reply.positive:
-        return Outcome(Result.DELIVERED, reply, Scope.MESSAGE)
+        return Outcome(Result.DELIVERED, reply, Scope.MESSAGE, dsn)
     scope = _SCOPES.get(stage, Scope.CONNECTION)
     if stage in _OPENING:
         return Outcome(Result.UNSENT, reply, Scope.UPSTREAM)
