@@ -78,12 +78,13 @@ class Composer:
             bulk = self._bulk(wiring, stream, sender)
         keys = wiring.dkim.get(submission.sender, ())
         client = wiring.settings.clients.get(submission.client)
+        keeps_dkim = client is not None and client.keep_dkim and message.carries_dkim
         treatment = self._treatment(
             wiring,
             submission,
             bulk,
             [key.domain for key in keys],
-            keeps_dkim=client is not None and client.keep_dkim and message.carries_dkim,
+            keeps_dkim=keeps_dkim,
         )
         drawn = plan(message, content, treatment)
         signer = Signer(keys)
@@ -92,6 +93,7 @@ class Composer:
             form=Form(drawn, signer),
             signer=signer,
             takes_eight_bit=self._takes_eight_bit,
+            keeps_dkim=keeps_dkim,
             personal=bulk is not None,
             mailto=bool(bulk and bulk.mailto),
             verp=sender.bounce_domain if stream and sender and stream.verp else "",
@@ -186,6 +188,7 @@ class Ready:
     form: Form
     signer: Signer
     takes_eight_bit: Callable[[str], bool | None]
+    keeps_dkim: bool
     personal: bool
     mailto: bool
     verp: str
@@ -194,7 +197,7 @@ class Ready:
     @cached_property
     def seven_bit_form(self) -> Form | None:
         """The copies for an upstream without 8BITMIME, `None` where they cannot be (RQ-8)."""
-        plan = seven_bit(self.form.plan)
+        plan = None if self.keeps_dkim else seven_bit(self.form.plan)
         return Form(plan, self.signer) if plan else None
 
     @property

@@ -64,6 +64,18 @@ def test_an_independent_parser_sees_the_same_tree_and_the_original_words(treatme
 
 @slow
 @given(raw=messages())
+def test_leaves_without_footer_and_links_keep_every_octet(raw):
+    message = scan(raw)
+    copy = apply(plan(message, raw, TREATMENT), TOKENS)
+    bodies = {leaf.part.index for leaf in body_leaves(message) if leaf.takes_footer}
+    for old, new in zip(message.parts, scan(copy).parts, strict=True):
+        long = next(long_lines(raw, old.start, old.end), None)
+        if old.parent >= 0 and not old.children and old.index not in bodies and not long:
+            assert copy[new.start : new.end] == raw[old.start : old.end]
+
+
+@slow
+@given(raw=messages())
 def test_no_line_of_a_copy_is_too_long(raw):
     assert not list(long_lines(apply(plan(scan(raw), raw, TREATMENT), TOKENS)))
 
