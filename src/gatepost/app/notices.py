@@ -1,8 +1,8 @@
-"""What follows from deliveries that failed, and from mailings that ended.
+"""What follows from deliveries, and from mailings that ended.
 
-Mail of our own: who could not be reached, and who was not mailed. And bounces on our own
-doorstep: a bulk recipient whom upstream refused for good is recorded as one whose bounce came
-back later would be (RQ-6).
+Mail of our own: who could not be reached, or of whom nobody else will tell (RX-9), and who was
+not mailed. And bounces on our own doorstep: a bulk recipient whom upstream refused for good is
+recorded as one whose bounce came back later would be (RQ-6).
 
 In: what the spool says is to be told. Out: submissions of our own, put into the spool in the
 same transaction as the note that they were made, so that a report is neither lost nor sent
@@ -22,7 +22,14 @@ from gatepost.flow.outbound import EXPIRED
 from gatepost.flow.transmit.trouble import is_own_refusal
 from gatepost.mail.address import AddressError, parse
 from gatepost.mail.envelope import Recipient
-from gatepost.mail.notices import MAX_LISTED, Action, Fate, campaign_summary, delivery_failure
+from gatepost.mail.notices import (
+    MAX_LISTED,
+    Action,
+    Fate,
+    campaign_summary,
+    delivery_failure,
+    subject_for,
+)
 from gatepost.mail.reply import Reply, parse_reply
 from gatepost.mail.stream import Kind
 from gatepost.mail.verdict import Disposition, Reason
@@ -33,7 +40,7 @@ from gatepost.store.ids import new_id, to_text
 from gatepost.store.people import ensure_subjects
 from gatepost.store.returned import Copy, record_bounce
 from gatepost.store.spool import reports
-from gatepost.store.spool.reports import FailedSubmission, Failure
+from gatepost.store.spool.reports import DueReport, Untold
 from gatepost.store.spool.rows import Heading
 
 GATHER_FAILURES = timedelta(minutes=5)
@@ -59,12 +66,10 @@ class Notices:
 
     async def report_failures(self) -> int:
         """Sends the delivery reports that are due; says how many."""
-        due = await self._store.read(
-            lambda tx: reports.failures_to_report(tx, self._gather_failures)
-        )
+        due = await self._store.read(lambda tx: reports.due_reports(tx, self._gather_failures))
         made = 0
-        for failed in due:
-            made += await self._store.write(partial(self._report, failed=failed))
+        for report in due:
+            made += await self._store.write(partial(self._report, due=report))
         return made
 
     async def sum_up(self) -> int:
@@ -77,17 +82,17 @@ class Notices:
             made += await self._store.write(partial(self._sum_up, campaign=campaign))
         return made
 
-    def _report(self, tx: Tx, failed: FailedSubmission) -> int:
-        submission, ids = failed.submission, [failure.id for failure in failed.failures]
+    def _report(self, tx: Tx, due: DueReport) -> int:
+        submission, ids = due.submission, [untold.id for untold in due.untold]
         if submission.kind is Kind.BULK and submission.sender:
-            self._record_bounces(tx, failed)
-        told = [
-            failure
-            for failure in failed.failures
-            if submission.mail_from and _wants_failures(failure.recipient)  # RD-3, RX-9
+            self._record_bounces(tx, due)
+        fates = [
+            self._fate(untold)
+            for untold in due.untold
+            if submission.mail_from and _is_wanted(untold)  # RD-3, RX-9
         ]
         try:
-            to = Recipient(parse(submission.mail_from)) if told else None
+            to = Recipient(parse(submission.mail_from)) if fates else None
         except AddressError:
             to = None
         if to is None:
@@ -97,16 +102,7 @@ class Notices:
         mail = delivery_failure(
             host=wiring.hostname,
             to=submission.mail_from,
-            fates=[
-                Fate(
-                    recipient=failure.recipient,
-                    action=Action.FAILED,
-                    reply=parse_reply(failure.reply) or Reply(554, "5.0.0", failure.reply),
-                    remote=self._remote(failure),
-                    last_attempt=failure.last_attempt,
-                )
-                for failure in told
-            ],
+            fates=fates,
             original_header=_header(content.load(tx, submission.id)),
             arrived=submission.received,
             date=tx.now,
@@ -115,25 +111,36 @@ class Notices:
         )
         job = reports.own_mail(
             id=number, at=tx.now, recipient=to, content=mail, upstream="",
-            heading=Heading(subject="Undelivered mail returned to sender"),
+            heading=Heading(subject=subject_for(fates)),
             hostname=wiring.hostname, smtputf8=not to.address.is_ascii,
         )  # fmt: skip
         return int(reports.put_report(tx, job, ids) is not None)
 
-    def _record_bounces(self, tx: Tx, failed: FailedSubmission) -> None:
+    def _fate(self, untold: Untold) -> Fate:
+        unspelled = Reply(250 if untold.relayed else 554, "", untold.reply)
+        return Fate(
+            recipient=untold.recipient,
+            action=Action.RELAYED if untold.relayed else Action.FAILED,
+            reply=parse_reply(untold.reply) or unspelled,
+            remote=self._remote(untold),
+            last_attempt=untold.last_attempt,
+        )
+
+    def _record_bounces(self, tx: Tx, due: DueReport) -> None:
         """Each once, however often this runs: the same copy counts once."""
         limit = self._wiring().settings.bounces.soft_limit
-        submission = failed.submission
-        known = ensure_subjects(tx, [one.recipient.address for one in failed.failures])
-        for failure in failed.failures:
+        submission = due.submission
+        failures = [untold for untold in due.untold if not untold.relayed]
+        known = ensure_subjects(tx, [one.recipient.address for one in failures])
+        for failure in failures:
             copy = Copy(known[failure.recipient.address.key], submission.sender, submission.id)
             record_bounce(tx, copy, _severity(failure.reply), failure.reply, limit)
 
-    def _remote(self, failure: Failure) -> str:
+    def _remote(self, untold: Untold) -> str:
         """The host that gave the reply; "" where it is our own word."""
-        if failure.reply.startswith(str(EXPIRED)) or is_own_refusal(failure.reply):
+        if untold.reply.startswith(str(EXPIRED)) or is_own_refusal(untold.reply):
             return ""
-        route = self._wiring().routes.get(failure.upstream)
+        route = self._wiring().routes.get(untold.upstream)
         return route.host if route else ""
 
     def _sum_up(self, tx: Tx, campaign: CampaignRow) -> int:
@@ -172,8 +179,10 @@ class Notices:
         return int(reports.put_summary(tx, job, campaign.id) is not None)
 
 
-def _wants_failures(recipient: Recipient) -> bool:
-    return not recipient.notify or "FAILURE" in recipient.notify
+def _is_wanted(untold: Untold) -> bool:
+    """Of relayed copies only those are on record that the mailer asked for."""
+    notify = untold.recipient.notify
+    return untold.relayed or not notify or "FAILURE" in notify
 
 
 def _severity(said: str) -> Severity:

@@ -30,6 +30,7 @@ from gatepost.flow.spool.queue import Queue
 from gatepost.flow.spool.schedule import next_attempt
 from gatepost.flow.transmit.copy import Copy
 from gatepost.flow.transmit.pool import Pool
+from gatepost.mail.envelope import Recipient
 from gatepost.mail.outcome import Outcome, Result, Scope
 from gatepost.mail.recipient_state import State
 from gatepost.mail.reply import Reply
@@ -199,7 +200,8 @@ class Outbound:
         tag = copy.tag
         assert isinstance(tag, Tag)  # noqa: S101
         marks = [
-            self._marked(row, outcome) for row, outcome in zip(tag.rows, outcomes, strict=True)
+            self._marked(row, outcome, relayed=_is_relayed(copy, recipient, outcome))
+            for row, recipient, outcome in zip(tag.rows, copy.recipients, outcomes, strict=True)
         ]
         self._hand.release(tag.rows)
         self._queue.mark(marks)
@@ -224,11 +226,11 @@ class Outbound:
                 )  # fmt: skip
         maillog.attempted(rows[0].submission.stream, marks[0].state, len(marks))
 
-    def _marked(self, row: Claimed, outcome: Outcome) -> Marked:
+    def _marked(self, row: Claimed, outcome: Outcome, *, relayed: bool) -> Marked:
         reply = str(outcome.reply)
         match outcome.result:
             case Result.DELIVERED:
-                return Marked(row.id, State.DELIVERED, reply)
+                return Marked(row.id, State.DELIVERED, reply, report=relayed)
             case Result.UNSENT if outcome.scope is Scope.MESSAGE:
                 # Held back before its first byte: the next claim decides with the withdrawal
                 # on record, or makes the copy as this upstream can take it; a moment later, so
@@ -391,3 +393,11 @@ class Outbound:
         reply = str(SET_ASIDE) if state is State.HELD else ""
         self._hand.release(rows)
         self._queue.mark([Marked(row.id, state, reply, counted=False) for row in rows])
+
+
+def _is_relayed(copy: Copy, recipient: Recipient, outcome: Outcome) -> bool:
+    """Whether the mailer, who asked for word of success, will get none but ours (RFC 3461 §5.2).
+
+    The copy decides: one with a return path of its own carries no wish of the mailer's (R0-5).
+    """
+    return not outcome.dsn_passed and "SUCCESS" in recipient.notify and bool(copy.mail_from)

@@ -79,14 +79,12 @@ def delivery_failure(
 
     `host` is our name, `to` the envelope sender, `envid` as it came with MAIL (xtext),
     `message_id` with its angle brackets, `original_header` the header section of the message.
-    The subject and the opening words follow the gravest action among the fates.
     """
-    gravest = next(a for a in Action if any(fate.action is a for fate in fates))
     boundary = boundary_for(message_id)
     header = [
         ("From", f"Mail delivery at {label(host)} <postmaster@{host}>"),
         ("To", to_value(to)),
-        ("Subject", _SUBJECTS[gravest]),
+        ("Subject", subject_for(fates)),
         ("Date", format_datetime(date)),
         ("Message-ID", message_id),
         ("Auto-Submitted", "auto-replied"),
@@ -97,13 +95,18 @@ def delivery_failure(
         ),
     ]
     parts = [
-        write_text_part("text/plain", "Notification", _explanation(host, gravest, fates)),
+        write_text_part("text/plain", "Notification", _explanation(host, fates)),
         write_part(
             "message/delivery-status", "Delivery report", _status(host, envid, arrived, fates)
         ),
         _original(original_header),
     ]
     return write_fields(header) + b"\r\n" + write_multipart(boundary, parts)
+
+
+def subject_for(fates: Sequence[Fate]) -> str:
+    """The subject of a DSN; it follows the gravest action among the fates."""
+    return _SUBJECTS[next(a for a in Action if any(fate.action is a for fate in fates))]
 
 
 def campaign_summary(
@@ -145,24 +148,36 @@ _SUBJECTS = {
     Action.RELAYED: "Your mail was handed on",
 }
 _OPENINGS = {
-    Action.FAILED: "Your message could not be delivered to the recipients named below. "
+    Action.FAILED: "Your message could not be delivered to these recipients. "
     "It will not be tried again.",
-    Action.DELAYED: "Your message could not be delivered yet. You need not send it again: "
-    "delivery will be tried further.",
-    Action.RELAYED: "Your message was handed to a server that gives no notice of delivery. "
-    "You may get no further word of it.",
+    Action.DELAYED: "Your message could not be delivered to these recipients yet. You need not "
+    "send it again: delivery will be tried further.",
+    Action.RELAYED: "For these recipients your message was handed to a server that gives no "
+    "notice of delivery. You may get no further word of it.",
 }
 
 
-def _explanation(host: str, gravest: Action, fates: Sequence[Fate]) -> str:
-    lines = [f"This is the mail server at {host}.", "", *textwrap.wrap(_OPENINGS[gravest], 72), ""]
-    for fate in fates:
-        lines.append(f"<{clean(fate.recipient.address.given)}>: {fate.action}")
-        said = f"{fate.remote} said: {fate.reply}" if fate.remote else str(fate.reply)
-        lines += textwrap.wrap(clean(said), 72, initial_indent="    ", subsequent_indent="    ")
-        if fate.will_retry_until:
-            lines.append(f"    tried until {format_datetime(fate.will_retry_until)}")
+def _explanation(host: str, fates: Sequence[Fate]) -> str:
+    """What happened, the gravest first."""
+    lines = [f"This is the mail server at {host}."]
+    for action in Action:
+        alike = [fate for fate in fates if fate.action is action]
+        if alike:
+            lines += ["", *textwrap.wrap(_OPENINGS[action], 72), ""]
+        for fate in alike:
+            lines += _account(fate)
     return "\n".join(lines)
+
+
+def _account(fate: Fate) -> list[str]:
+    said = f"{fate.remote} said: {fate.reply}" if fate.remote else str(fate.reply)
+    lines = [
+        f"<{clean(fate.recipient.address.given)}>: {fate.action}",
+        *textwrap.wrap(clean(said), 72, initial_indent="    ", subsequent_indent="    "),
+    ]
+    if fate.will_retry_until:
+        lines.append(f"    tried until {format_datetime(fate.will_retry_until)}")
+    return lines
 
 
 def _summary(

@@ -17,10 +17,9 @@ from functools import partial
 
 from sqlalchemy import bindparam, delete, exists, insert, select, update
 
-from gatepost.mail.recipient_state import State
 from gatepost.store.engine import Store, Tx
 from gatepost.store.tables import mail as tables
-from gatepost.store.tables.mail import spelled
+from gatepost.store.tables.mail import is_untold, spelled
 from gatepost.store.times import to_ms
 
 PIECE = 256 * 1024
@@ -82,19 +81,14 @@ def sweep_staged(tx: Tx, older_than: timedelta = STAGED_FOR) -> int:
 def purge(tx: Tx, finished_before: datetime, limit: int = 1000) -> int:
     """Removes the content of submissions finished before that time; says of how many.
 
-    Failures that are still to be reported keep theirs. One call removes at most `limit`, so
+    What is still to be reported keeps its own. One call removes at most `limit`, so
     that mail is not held up: call again until it says 0.
     """
-    unreported = exists().where(
-        _r.submission == _s.id,
-        _r.finished_ms.is_not(None),
-        _r.state == spelled(State.FAILED),
-        _r.reported_ms.is_(None),
-    )
+    untold = exists().where(_r.submission == _s.id, is_untold())
     due = select(_s.id).where(
         _s.content_state == spelled("kept"),
         _s.finished_ms < to_ms(finished_before),
-        ~unreported,
+        ~untold,
     )
     gone = [{"gone": done} for done in tx.connection.execute(due.limit(limit)).scalars()]
     if gone:

@@ -123,6 +123,21 @@ def test_subject_follows_the_gravest_action(action):
     assert message["Subject"] == notices._SUBJECTS[action]
 
 
+def test_each_action_is_explained_before_its_recipients():
+    relayed = fate("b@two.example", Action.RELAYED, Reply(250, "2.0.0", "queued"), remote="mx")
+    raw = report(relayed, fate())
+    assert [(block["Action"], block["Status"]) for block in blocks(raw)[1:]] == [
+        ("relayed", "2.0.0"),
+        ("failed", "5.1.1"),
+    ]
+    text = read(raw).get_payload()[0].get_content()
+    places = [
+        text.index(words)
+        for words in ("could not be", "a@one.example", "handed to", "b@two.example")
+    ]
+    assert places == sorted(places)
+
+
 def test_trouble_of_our_own_has_no_remote_mta():
     own = fate(reply=Reply(554, "5.6.3", "upstream takes no 8-bit content"))
     recipient = blocks(report(own))[1]

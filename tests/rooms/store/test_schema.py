@@ -6,25 +6,28 @@ import subprocess
 import sys
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import create_engine, make_url, text
 from sqlmodel import SQLModel
 
 from gatepost.store import schema, tables
-from gatepost.store.engine import Store
+from gatepost.store.engine import DATABASE, Store
 from gatepost.store.trouble import StoreTooNew
 
 
-def test_the_migrations_make_the_tables_of_the_models(store):
+def differences(tx):
+    """What a migration would have to do to make the tables those of the models."""
     for module in pkgutil.iter_modules(tables.__path__, "gatepost.store.tables."):
         importlib.import_module(module.name)
+    context = MigrationContext.configure(tx.connection, opts={"compare_type": True})
+    return compare_metadata(context, SQLModel.metadata)
 
-    def differences(tx):
-        context = MigrationContext.configure(tx.connection, opts={"compare_type": True})
-        return compare_metadata(context, SQLModel.metadata)
 
+def test_the_migrations_make_the_tables_of_the_models(store):
     assert store.write_now(differences) == []
 
 
@@ -32,6 +35,20 @@ def test_the_history_is_one_line():
     scripts = ScriptDirectory(str(schema.MIGRATIONS))
     line = [script.revision for script in scripts.walk_revisions()]
     assert line == list(reversed(schema.revisions()))
+
+
+@pytest.mark.parametrize("revision", schema.revisions()[:-1])
+def test_a_store_of_an_earlier_version_is_brought_up_to_date(store_url, tmp_path, revision):
+    made = make_url(store_url or f"sqlite:///{tmp_path / DATABASE}")
+    engine = create_engine(made.set(drivername="postgresql+psycopg") if store_url else made)
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    with Store.open(store_url, tmp_path) as store:
+        assert store.write_now(differences) == []
 
 
 def test_a_database_that_is_newer_than_the_program_is_refused(store_url, tmp_path):

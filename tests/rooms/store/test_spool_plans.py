@@ -8,7 +8,7 @@ from gatepost.store.spool import claim, leases, mark, quarantine, reports
 from gatepost.store.tables import mail as tables
 
 VALUES = {"upstream": "", "lane": 0, "now": 1, "limit": 1, "ids": [1, 2], "holder": "gateway-1"}
-UNREPORTED = select(tables.recipient.c.submission).where(reports._UNREPORTED)
+UNTOLD = select(tables.recipient.c.submission).where(reports._UNTOLD)
 HELD_FOR = select(tables.recipient.c.id).where(
     quarantine._IN_QUARANTINE, tables.recipient.c.subject == 1
 )
@@ -30,7 +30,7 @@ def engine():
         (leases._FIRST_DEFERRED, "INDEX recipient_open (upstream=? AND lane=? AND state=?)"),
         (leases._FIRST_ABANDONED, "INDEX recipient_leased"),
         (mark._OWN, "INTEGER PRIMARY KEY"),
-        (UNREPORTED, "INDEX recipient_unreported"),
+        (UNTOLD, "INDEX recipient_unreported"),
         (HELD_FOR, "INDEX recipient_set_aside (subject=?)"),
     ],
 )

@@ -28,7 +28,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def due(store, gathered_for=MINUTE):
-    return store.read_now(lambda tx: reports.failures_to_report(tx, gathered_for))
+    return store.read_now(lambda tx: reports.due_reports(tx, gathered_for))
 
 
 def report_for(store, to="news@acme.example"):
@@ -55,11 +55,12 @@ def test_failures_are_gathered_until_the_submission_is_finished(store):
     mark(store, outcome(bo, State.DELIVERED))
     (one,) = due(store)
     assert one.submission == ann.submission
-    (failure,) = one.failures
+    (failure,) = one.untold
     assert (failure.id, failure.recipient, failure.reply) == (
         ann.id, ann.recipient, "550 5.1.1 Nobody",
     )  # fmt: skip
     assert failure.attempts == 1
+    assert not failure.relayed
 
 
 def test_they_do_not_wait_longer_than_that(store):
@@ -68,6 +69,22 @@ def test_they_do_not_wait_longer_than_that(store):
     fail(store, ann)
     change(store, tables.recipient, {"finished_ms": to_ms(store.now() - MINUTE)}, id=ann.id)
     assert len(due(store)) == 1
+
+
+def test_deliveries_are_told_where_they_are_marked_so(store):  # RX-9
+    accept(store, submission(ANN, BO, CY, notify="SUCCESS,FAILURE"))
+    ann, bo, cy = claim(store)
+    mark(store, outcome(ann, State.DELIVERED, report=True), outcome(bo, State.DELIVERED))
+    assert due(store) == []
+    fail(store, cy)
+    (one,) = due(store)
+    assert [(untold.id, untold.relayed) for untold in one.untold] == [
+        (ann.id, True),
+        (cy.id, False),
+    ]
+    told = [ann.id, cy.id]
+    assert store.write_now(lambda tx: reports.put_report(tx, report_for(store), told)) is not None
+    assert due(store) == []
 
 
 def test_failures_that_need_no_telling_are_never_due(store):
@@ -107,7 +124,7 @@ def test_a_report_is_sent_once(store):
 def test_a_report_that_was_not_accepted_leaves_the_failures_due(store):
     accept(store, submission(ANN))
     fail(store, *claim(store))
-    ((_, (failure,)),) = [(one.submission, one.failures) for one in due(store)]
+    ((_, (failure,)),) = [(one.submission, one.untold) for one in due(store)]
 
     def op(tx):
         reports.put_report(tx, report_for(store), [failure.id])
@@ -129,10 +146,11 @@ def test_failures_can_be_settled_without_a_report(store):
     assert due(store) == []
 
 
-def test_content_of_an_untold_failure_outlives_its_retention(store):
+@pytest.mark.parametrize("state", [State.FAILED, State.DELIVERED])
+def test_content_that_a_report_is_due_of_outlives_its_retention(store, state):
     accept(store, submission(ANN))
     (row,) = claim(store)
-    fail(store, row)
+    mark(store, outcome(row, state, report=True))
     tomorrow = store.now() + timedelta(days=1)
     assert store.write_now(lambda tx: content.purge(tx, tomorrow)) == 0
     store.write_now(lambda tx: reports.mark_reported(tx, [row.id]))

@@ -77,7 +77,7 @@ STATES = (
     StateRow(
         State.DELIVERED,
         "Upstream answered 2yz to the end of the data.",
-        "Nothing is left to do; content goes when its retention ends.",
+        "A delivery report that is still due is sent; content goes when its retention ends.",
     ),
     StateRow(
         State.DROPPED,

@@ -36,7 +36,7 @@ _OWN = (
 )
 _MARK = setting(
     "state", "attempts", "next_attempt_ms", "lease_by", "lease_until_ms", "held_ms",
-    "finished_ms", "reported_ms",
+    "finished_ms", "relayed_ms", "reported_ms",
 ).values(last_reply=func.coalesce(bindparam("new_last_reply"), _r.last_reply))  # fmt: skip
 
 
@@ -86,5 +86,6 @@ def _columns(tx: Tx, marked: Marked, attempts: int) -> dict[str, Any]:
         "new_lease_until_ms": None,
         "new_held_ms": now if state is State.HELD else None,
         "new_finished_ms": now if state in FINAL else None,
+        "new_relayed_ms": now if state is State.DELIVERED and marked.report else None,
         "new_reported_ms": now if settled else None,
     }

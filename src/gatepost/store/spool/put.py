@@ -50,7 +50,7 @@ _INSERT_RECIPIENT = insert(tables.recipient).values(
     {
         name: bindparam(name)
         for name in tables.recipient.columns.keys()  # noqa: SIM118  a collection of columns, by name
-        if name != "reported_ms"
+        if name not in {"relayed_ms", "reported_ms"}
     }
 )
 _UNSTAGE = delete(tables.content_staged).where(

@@ -25,48 +25,50 @@ from gatepost.store.spool.reading import RECIPIENT_COLUMNS, recipient_from, subm
 from gatepost.store.spool.rows import Heading, PutJob, PutResult, RowDraft, Submission
 from gatepost.store.subjects import chunks
 from gatepost.store.tables import mail as tables
-from gatepost.store.tables.mail import spelled
+from gatepost.store.tables.mail import is_untold
 from gatepost.store.times import from_ms, to_ms
 
 OWN_CLIENT = "gatepost"
 
 _r, _s = tables.recipient.c, tables.submission.c
-_UNREPORTED = (
-    _r.finished_ms.is_not(None) & (_r.state == spelled(State.FAILED)) & _r.reported_ms.is_(None)
-)
+_UNTOLD = is_untold()
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """One recipient that failed and of which the mailer has not been told."""
+class Untold:
+    """One recipient of whom the mailer is still to be told.
+
+    It failed, or else (`relayed`) its copy was taken by an upstream that will tell nothing.
+    """
 
     id: int
     recipient: Recipient
     upstream: str
+    relayed: bool
     reply: str
     attempts: int
     last_attempt: datetime | None
-    failed: datetime
+    finished: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class FailedSubmission:
-    """The failures of one submission that belong into one report (RD-4)."""
+class DueReport:
+    """What is to be told of one submission, in one report (RD-4)."""
 
     submission: Submission
-    failures: Sequence[Failure]
+    untold: Sequence[Untold]
 
 
-def failures_to_report(tx: Tx, gathered_for: timedelta, limit: int = 100) -> list[FailedSubmission]:
-    """Submissions with untold failures, once all is finished or the first is that old.
+def due_reports(tx: Tx, gathered_for: timedelta, limit: int = 100) -> list[DueReport]:
+    """Submissions with something untold, once all is finished or the first of it is that old.
 
-    So a mailing's failures come in few reports. At most `limit` submissions.
+    So what happens to a mailing comes in few reports. At most `limit` submissions.
     """
     ripe = (
         select(_r.submission)
         .join_from(tables.recipient, tables.submission, _s.id == _r.submission)
         .where(
-            _UNREPORTED,
+            _UNTOLD,
             or_(_s.finished_ms.is_not(None), _r.finished_ms <= to_ms(tx.now - gathered_for)),
         )
         .distinct()
@@ -74,34 +76,35 @@ def failures_to_report(tx: Tx, gathered_for: timedelta, limit: int = 100) -> lis
     )
     wanted = list(tx.connection.execute(ripe).scalars())
     heads = submissions(tx, wanted)
-    failures: dict[int, list[Failure]] = {submission: [] for submission in wanted}
+    untold: dict[int, list[Untold]] = {submission: [] for submission in wanted}
     query = (
-        select(*RECIPIENT_COLUMNS, _r.last_reply, _r.last_attempt_ms, _r.finished_ms)
-        .where(_UNREPORTED, _r.submission.in_(wanted))
+        select(*RECIPIENT_COLUMNS, _r.relayed_ms, _r.last_reply, _r.last_attempt_ms, _r.finished_ms)
+        .where(_UNTOLD, _r.submission.in_(wanted))
         .order_by(_r.id)
     )
     for row in tx.connection.execute(query):
-        failures[row.submission].append(
-            Failure(
+        untold[row.submission].append(
+            Untold(
                 id=row.id,
                 recipient=recipient_from(row),
                 upstream=row.upstream,
+                relayed=row.relayed_ms is not None,
                 reply=row.last_reply,
                 attempts=row.attempts,
                 last_attempt=row.last_attempt_ms and from_ms(row.last_attempt_ms),
-                failed=from_ms(row.finished_ms),
+                finished=from_ms(row.finished_ms),
             )
         )
-    return [FailedSubmission(heads[number], failures[number]) for number in wanted]
+    return [DueReport(heads[number], untold[number]) for number in wanted]
 
 
 def mark_reported(tx: Tx, ids: Iterable[int]) -> list[int]:
-    """Notes that these failures were told or need no telling; the ids that had not been."""
+    """Notes that these were told or need no telling; the ids that had not been."""
     marked: list[int] = []
     for chunk in chunks(sorted(set(ids))):
         note = (
             update(tables.recipient)
-            .where(_r.id.in_(chunk), _UNREPORTED)
+            .where(_r.id.in_(chunk), _UNTOLD)
             .values(reported_ms=bindparam("at"))
             .returning(_r.id)
         )
@@ -109,17 +112,17 @@ def mark_reported(tx: Tx, ids: Iterable[int]) -> list[int]:
     return sorted(marked)
 
 
-def put_report(tx: Tx, report: PutJob, failures: Iterable[int]) -> PutResult | None:
-    """Accepts a delivery report together with the note that `failures` are told.
+def put_report(tx: Tx, report: PutJob, ids: Iterable[int]) -> PutResult | None:
+    """Accepts a delivery report together with the note that its recipients `ids` are told.
 
     `None`, and nothing is changed, if another gateway told any of them meanwhile.
     """
-    wanted = sorted(set(failures))
+    wanted = sorted(set(ids))
     still = [
         number
         for chunk in chunks(wanted)
         for number in tx.connection.execute(
-            select(_r.id).where(_r.id.in_(chunk), _UNREPORTED).order_by(_r.id).with_for_update()
+            select(_r.id).where(_r.id.in_(chunk), _UNTOLD).order_by(_r.id).with_for_update()
         ).scalars()
     ]
     if still != wanted or not wanted:

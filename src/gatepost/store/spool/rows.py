@@ -211,7 +211,8 @@ class Marked(NamedTuple):
     """What came of one claimed recipient.
 
     `next_attempt` belongs to state deferred. `counted` is false where the attempt did not
-    begin. `report` is true where a failure must be told to the mailer.
+    begin. `report` is true where the mailer must be told: of a failure, or of a delivery to an
+    upstream that will tell nothing.
     """
 
     id: int

@@ -21,11 +21,14 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     SmallInteger,
+    and_,
     literal_column,
+    or_,
     text,
 )
 from sqlmodel import Field, SQLModel
 
+from gatepost.mail.recipient_state import State
 from gatepost.store.tables.columns import Id, table_of
 
 
@@ -123,7 +126,8 @@ class Recipient(SQLModel, table=True):
 
     `verdict` is the disposition; `lane` is 0 for mail that goes before bulk mail, else 1;
     `held_ms` says since when the row is quarantined or held, and is NULL in every other state;
-    `reported_ms` when a failure was told to the mailer, or was found to need no telling.
+    `relayed_ms` when upstream took a copy of which only we can tell the mailer, who wants it;
+    `reported_ms` when a failure or that was told, or was found to need no telling.
     """
 
     __table_args__ = (
@@ -135,7 +139,8 @@ class Recipient(SQLModel, table=True):
         _where("recipient_set_aside", "held_ms IS NOT NULL", "subject"),
         _where(
             "recipient_unreported",
-            "finished_ms IS NOT NULL AND state = 'failed' AND reported_ms IS NULL",
+            "finished_ms IS NOT NULL AND reported_ms IS NULL"
+            " AND (state = 'failed' OR relayed_ms IS NOT NULL)",
             "submission",
         ),
     )
@@ -165,6 +170,7 @@ class Recipient(SQLModel, table=True):
     expires_ms: int | None = Field(default=None, sa_type=BigInteger)
     finished_ms: int | None = Field(default=None, sa_type=BigInteger)
     reported_ms: int | None = Field(default=None, sa_type=BigInteger)
+    relayed_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class SenderState(SQLModel, table=True):
@@ -196,3 +202,13 @@ content_staged = table_of(ContentStaged)
 recipient = table_of(Recipient)
 sender_state = table_of(SenderState)
 bulk_window = table_of(BulkWindow)
+
+
+def is_untold() -> ColumnElement[bool]:
+    """Recipients of whom a delivery report is due, as their index has it."""
+    row = recipient.c
+    return and_(
+        row.finished_ms.is_not(None),
+        row.reported_ms.is_(None),
+        or_(row.state == spelled(State.FAILED), row.relayed_ms.is_not(None)),
+    )
