@@ -216,8 +216,7 @@ class Message:
         S/MIME, PGP/MIME and inline PGP, anywhere outside attached messages.
         """
         return any(
-            part.is_secured
-            or (part.media.startswith("text/") and self._is_armored(part))
+            part.is_secured or (part.media.startswith("text/") and self._is_armored(part))
             for part in self.parts
         )
 
