@@ -14,6 +14,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 import structlog
@@ -188,9 +189,15 @@ def undeclared_bulk(submission: str, *, client: str, stream: str, recipients: in
 # The way out
 
 
+@lru_cache(maxsize=4096)
+def _attempts_of(stream: str, state: str) -> Counter:
+    """One counter; finding it costs more than counting, and every copy counts."""
+    return _attempts.labels(stream, state)
+
+
 def attempted(stream: str, state: str, count: int) -> None:
     """So many recipients got to `state` by an attempt to send."""
-    _attempts.labels(stream or "-", state).inc(count)
+    _attempts_of(stream or "-", state).inc(count)
 
 
 def attempt_failed(submission: str, recipient: str, state: str, attempts: int, reply: str) -> None:

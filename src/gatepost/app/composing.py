@@ -1,6 +1,6 @@
 """Submission → copies: what the edit room is told about a stream, and the tokens of each copy.
 
-In: a submission and its content (runs in a thread). Out: `Ready`, which makes copies for any
+In: a submission and its message (runs in a thread, too). Out: `Ready`, which makes copies for any
 of its rows. Everything that is the same for all copies is done once: footer, plan of edits,
 canonical form for DKIM. A plan is never stored: whatever is sent follows the configuration
 as it is when it is sent.
@@ -38,9 +38,10 @@ from gatepost.flow.edit import (
 from gatepost.flow.edit.seven_bit import seven_bit
 from gatepost.flow.edit.trace import date_value, message_id_value, received
 from gatepost.flow.outbound import Tag
+from gatepost.flow.transmit.commands import whole_lines
 from gatepost.flow.transmit.copy import MAX_RECIPIENTS, Copy
 from gatepost.mail.envelope import Recipient
-from gatepost.mail.message import scan
+from gatepost.mail.message import Message
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store.ids import to_text
@@ -66,11 +67,11 @@ class Composer:
         self._texts = texts
         self._ring = ring
         self._takes_eight_bit = takes_eight_bit
+        self._bulk_treatments: dict[str, tuple[Wiring, BulkTreatment]] = {}
 
-    def __call__(self, submission: Submission, content: bytes) -> "Ready":
+    def __call__(self, submission: Submission, message: Message) -> "Ready":
         """Plans the edits of `submission`."""
         wiring = self._wiring()
-        message = scan(content)
         stream = wiring.policy.streams.get(submission.stream)
         sender = wiring.policy.senders.get(submission.sender)
         bulk = None
@@ -86,7 +87,7 @@ class Composer:
             [key.domain for key in keys],
             keeps_dkim=keeps_dkim,
         )
-        drawn = plan(message, content, treatment)
+        drawn = plan(message, message.raw, treatment)
         signer = Signer(keys)
         return Ready(
             submission=submission,
@@ -130,6 +131,15 @@ class Composer:
         )
 
     def _bulk(self, wiring: Wiring, stream: Stream, sender: Sender) -> BulkTreatment:
+        """What bulk mail of the stream gets, made once per configuration."""
+        known = self._bulk_treatments.get(stream.name)
+        if known is not None and known[0] is wiring:
+            return known[1]
+        made = self._make_bulk(wiring, stream, sender)
+        self._bulk_treatments[stream.name] = wiring, made
+        return made
+
+    def _make_bulk(self, wiring: Wiring, stream: Stream, sender: Sender) -> BulkTreatment:
         base = sender.public_url.rstrip("/")
         footer = self._texts.footer(stream, sender, stream.language)
         identity = self._texts.identity(sender, stream.language)
@@ -207,17 +217,34 @@ class Ready:
 
     def copies(self, rows: Sequence[Claimed], decided_at: datetime) -> list[Copy]:
         """One copy per row for bulk mail; else one for up to 100 rows, body untouched."""
+        form, convertible = self._form_for(rows[0].upstream)
         if not self.personal:
+            content = form.make({})
             return [
-                self._copy(tuple(rows[start : start + MAX_RECIPIENTS]), {}, decided_at)
+                self._copy(
+                    tuple(rows[start : start + MAX_RECIPIENTS]), content, form, decided_at,
+                    convertible=convertible,
+                )
                 for start in range(0, len(rows), MAX_RECIPIENTS)
-            ]
-        return [self._copy((row,), self._values(row), decided_at) for row in rows]
+            ]  # fmt: skip
+        contents = [form.make(self._values(row)) for row in rows]
+        # Copies of one form differ in their tokens, which are letters: one look does for all.
+        whole = len(contents) > 1 and whole_lines(contents[0]) is contents[0]
+        return [
+            self._copy((row,), content, form, decided_at, convertible=convertible, whole=whole)
+            for row, content in zip(rows, contents, strict=True)
+        ]
 
     def _copy(
-        self, rows: tuple[Claimed, ...], values: Mapping[Slot, bytes], decided_at: datetime
+        self,
+        rows: tuple[Claimed, ...],
+        content: bytes,
+        form: Form,
+        decided_at: datetime,
+        *,
+        convertible: bool,
+        whole: bool = False,
     ) -> Copy:
-        form, convertible = self._form_for(rows[0].upstream)
         submission = self.submission
         list_mode = bool(self.verp and submission.mail_from and self.personal)  # R0-5, R0-6
         return Copy(
@@ -225,10 +252,11 @@ class Ready:
             recipients=tuple(
                 Recipient(row.recipient.address) if list_mode else row.recipient for row in rows
             ),
-            content=form.make(values),
+            content=content,
             smtputf8=submission.smtputf8,
             eight_bit=form.plan.eight_bit,
             convertible=convertible,
+            whole_lines=whole,
             envid="" if list_mode else submission.envid,
             ret="" if list_mode else submission.ret,
             tag=Tag(rows, decided_at),

@@ -143,7 +143,7 @@ def _compose(  # noqa: PLR0917  called once
         1, _submission(content, stream, client or next(iter(clients), ""), now), Recipient(to), 1,
         Verdict(Disposition.DELIVER, Reason.CONSENTED, "preview"), "", 1, now, now,
     )  # fmt: skip
-    ready = composer(row.submission, content)
+    ready = composer(row.submission, scan(content))
     form = ready.form
     if seven_bit and form.plan.eight_bit:
         if ready.seven_bit_form is None:

@@ -10,7 +10,7 @@ nobody foresaw is `451 4.3.0`, said by the door.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -99,7 +99,7 @@ class Onward(Protocol):
     def room(self, upstream: str, *, urgent: bool) -> int:
         """How many rows may be claimed while they are put; `urgent` is what is not bulk."""
 
-    def offer(self, rows: Sequence[Claimed], content: bytes, decided_at: datetime) -> None:
+    def offer(self, rows: Sequence[Claimed], message: Message, decided_at: datetime) -> None:
         """Takes over rows that were claimed while they were put."""
 
     def wake(self) -> None:
@@ -145,10 +145,13 @@ class Inbound:
         self._quarantine_until = quarantine_until
         self._keeping: set[asyncio.Task[None]] = set()
 
-    async def check_recipient(
+    def check_recipient(
         self, arrival: Arrival, _mail_from: str, recipient: Recipient
-    ) -> Verdict | None:
-        """The verdict at RCPT, where the stream is known and its ineligible are rejected."""
+    ) -> Awaitable[Verdict | None] | None:
+        """The verdict at RCPT, where the stream is known and its ineligible are rejected.
+
+        `None` at once everywhere else: a task for each RCPT would cost more than its answer.
+        """
         choice = bound_stream(arrival)
         if not isinstance(choice, Choice):
             return None
@@ -158,6 +161,11 @@ class Inbound:
             return None
         if arrival.client.may_override and arrival.client.trust_headers:
             return None  # the header may still bring an override
+        return self._refuse_at_once(arrival, recipient, stream, policy)
+
+    async def _refuse_at_once(
+        self, arrival: Arrival, recipient: Recipient, stream: Stream, policy: Policy
+    ) -> Verdict | None:
         try:
             verdict = await self._store.read(
                 partial(_judge_alone, policy, stream, recipient.address)
@@ -308,7 +316,7 @@ class Inbound:
             )
         )
         if result.claimed:
-            self._onward.offer(result.claimed, case.content, decided_at)
+            self._onward.offer(result.claimed, case.message, decided_at)
         delivering = sum(
             count for (verdict, _), count in result.counts.items() if verdict == "deliver"
         )

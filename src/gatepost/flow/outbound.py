@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import random
-from typing import Protocol
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from gatepost import maillog
 from gatepost.consent.standing import STRANGER
@@ -31,6 +31,7 @@ from gatepost.flow.spool.schedule import next_attempt
 from gatepost.flow.transmit.copy import Copy
 from gatepost.flow.transmit.pool import Pool
 from gatepost.mail.envelope import Recipient
+from gatepost.mail.message import Message, scan
 from gatepost.mail.outcome import Outcome, Result, Scope
 from gatepost.mail.recipient_state import State
 from gatepost.mail.reply import Reply
@@ -40,9 +41,13 @@ from gatepost.store.engine import StoreUnavailable
 from gatepost.store.ids import to_text
 from gatepost.store.spool.rows import Claimed, Marked, Review, Ruling, Submission
 
+T = TypeVar("T")
+Given = TypeVarTuple("Given")
+
 IDLE_SECONDS = 2.0  # how long a row that fell due may wait unnoticed
 SETTLE_SECONDS = 2.0  # for the last outcomes to be written
 HELD_BACK = timedelta(seconds=1)
+SMALL = 16 * 1024  # octets; up to there a plan is made on the event loop
 FEEDERS = 2  # composing and waiting for the wire overlap
 
 POSTMASTER = "postmaster"  # the rule by which our own postmaster gets everything (R5321-2)
@@ -76,8 +81,8 @@ class Composed(Protocol):
 class Outbound:
     """Everything between a claim and its outcome.
 
-    `compose` plans the edits of a submission (in a thread); `load` fetches a content that is
-    not in hand; `retry_for` says how long an upstream is tried.
+    `compose` plans the edits of a submission (in a thread, unless it is small); `load` fetches
+    a content that is not in hand; `retry_for` says how long an upstream is tried.
     """
 
     def __init__(
@@ -85,7 +90,7 @@ class Outbound:
         *,
         queue: Queue,
         policy: Callable[[], Policy],
-        compose: Callable[[Submission, bytes], Composed],
+        compose: Callable[[Submission, Message], Composed],
         load: Callable[[int], Awaitable[bytes]],
         retry_for: Callable[[str], timedelta],
         clock: Callable[[], datetime],
@@ -174,9 +179,9 @@ class Outbound:
         pool = self._pools.get(upstream)
         return pool.takes_eight_bit if pool else None
 
-    def offer(self, rows: Sequence[Claimed], content: bytes, decided_at: datetime) -> None:
-        """Takes over rows that were claimed when they were put, with the content at hand."""
-        self._hand.take(rows, decided_at, content)
+    def offer(self, rows: Sequence[Claimed], message: Message, decided_at: datetime) -> None:
+        """Takes over rows that were claimed when they were put, with the message at hand."""
+        self._hand.take(rows, decided_at, message)
 
     def may_start(self, copy: Copy) -> bool:
         """Asked by the pool right before a copy's first byte (promise 3)."""
@@ -374,16 +379,21 @@ class Outbound:
 
     async def _plan(self, work: Work) -> Composed:
         submission, configuration = work.submission, self._configuration
-        content = self._hand.content_of(submission.id)
-        if content is None:
+        message = self._hand.message_of(submission.id)
+        if message is None:
             content = await self._load(submission.id)
-        composed = await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._compose, submission, content
-        )
+            message = await self._run(len(content), scan, content)
+        composed = await self._run(len(message.raw), self._compose, submission, message)
         wanted_again = submission.recipients > len(work.rows)
         if wanted_again and configuration == self._configuration:
-            self._hand.keep_plan(submission.id, composed, len(content))
+            self._hand.keep_plan(submission.id, composed, len(message.raw))
         return composed
+
+    async def _run(self, size: int, work: Callable[[*Given], T], *given: *Given) -> T:
+        """Does `work` in a thread, unless waking one would cost more than the work."""
+        if size <= SMALL:
+            return work(*given)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
     def _give_back(self, works: Sequence[Work]) -> None:
         for work in works:

@@ -12,6 +12,7 @@ parameter, not inside one.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 MAX_VALUE_OCTETS = 8192
@@ -51,7 +52,11 @@ NO_PARAMETERS: Mapping[str, Parameter] = MappingProxyType({})
 
 def parse_content_type(value: bytes) -> ContentType:
     """The content type in a raw field value; `media` is "" if there is none."""
-    value = value[:MAX_VALUE_OCTETS]
+    return _parse_content_type(value[:MAX_VALUE_OCTETS])
+
+
+@lru_cache(maxsize=256)  # there are few of them in all mail, boundaries aside
+def _parse_content_type(value: bytes) -> ContentType:
     match = _TYPE.match(value)
     if not match:
         return ContentType("", NO_PARAMETERS)

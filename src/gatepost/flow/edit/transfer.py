@@ -21,6 +21,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -32,6 +33,7 @@ Sizes = Mapping[Slot, int]
 IDENTITY = frozenset({"7bit", "8bit", "binary"})
 LINE = 76  # RFC 2045 §6.7 and §6.8
 
+_ORDERLY = 256  # octets in a line, up to which lines do for chunks
 _SOFT = b"=\r\n"
 _QP_UNIT = re.compile(rb"(=[0-9A-Fa-f]{2})|=[ \t]*+\r?\n|(.)", re.DOTALL)
 _QP_CHUNK = re.compile(rb"(?:=[0-9A-Fa-f]{2}|=[ \t]*+\r?\n|.){1,64}+", re.DOTALL)
@@ -156,6 +158,31 @@ class QuotedPrintable:
         return Span(self.offset, self._body, tuple(pieces))
 
     def _decode(self) -> bytes:
+        body = self._body[: self._end]
+        lines = body.split(b"\r\n")
+        breaks = len(lines) - 1
+        if (
+            body.count(b"\n") == breaks == body.count(b"\r")
+            and max(map(len, lines)) <= _ORDERLY
+            and _QP_CLEAN.fullmatch(body)
+        ):
+            self._index(lines)
+            return binascii.a2b_qp(body)
+        return self._decode_chunks()
+
+    def _index(self, lines: Sequence[bytes]) -> None:
+        """Makes each line a chunk, which needs no look at its octets.
+
+        An escape spells one octet, a line end two, a soft break none.
+        """
+        size = at = 0
+        for line in lines:
+            self._decoded.append(size)
+            self._encoded.append(at)
+            at += len(line) + 2
+            size += len(line) + 2 - 2 * line.count(b"=") - line.endswith(b"=")
+
+    def _decode_chunks(self) -> bytes:
         out: list[bytes] = []
         size = 0
         for match in _QP_CHUNK.finditer(self._body, 0, self._end):
@@ -188,7 +215,7 @@ class QuotedPrintable:
         on_fresh_line = start == 0 or body[start - 1 : start] == b"\n"
         if not on_fresh_line and (isinstance(first, Slot) or not first.startswith(b"\r\n")):
             pieces.append(_SOFT)
-        pieces += encode_quoted_printable(inserted, sizes)
+        pieces += _encoded_alike(tuple(inserted), tuple(sizes.items()))
         last = inserted[-1] if inserted else b""
         ends_line = not isinstance(last, Slot) and last.endswith(b"\n")
         if end < len(body) and not ends_line and not _at_line_end(body, end):
@@ -231,6 +258,13 @@ def encode_quoted_printable(segments: Sequence[Segment], sizes: Sizes) -> list[P
             text, column = _wrap(_escape(line), column)
             pieces.append(text)
     return [piece for piece in pieces if piece]
+
+
+@lru_cache(maxsize=64)  # one stream's footer is the same in all its mail
+def _encoded_alike(
+    segments: tuple[Segment, ...], sizes: tuple[tuple[Slot, int], ...]
+) -> tuple[Piece, ...]:
+    return tuple(encode_quoted_printable(segments, dict(sizes)))
 
 
 def _escape(line: bytes) -> bytes:

@@ -8,6 +8,7 @@ where a token goes; whether a body already says everything the footer would (`is
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 from gatepost.flow.edit.html import visible_text
 from gatepost.flow.edit.spans import Slot
@@ -30,11 +31,21 @@ def placeholder_words(name: str, bulk: BulkTreatment, *, html: bool) -> Words:
 
 def footer_words(bulk: BulkTreatment, *, html: bool) -> Words:
     """The footer, links and all, without line ends around it."""
-    text = (bulk.footer.html if html else bulk.footer.text).strip("\r\n")
+    text = bulk.footer.html if html else bulk.footer.text
+    return _footer_words(text, bulk.unsubscribe_base, bulk.preferences_base)
+
+
+@lru_cache(maxsize=64)  # one stream's footer is the same in all its mail
+def _footer_words(text: str, unsubscribe_base: str, preferences_base: str) -> Words:
+    text = text.strip("\r\n")
+    links: dict[str, Words] = {
+        "unsubscribe_url": (unsubscribe_base, Slot.UNSUBSCRIBE),
+        "preferences_url": (preferences_base, Slot.PREFERENCES),
+    }
     words: list[str | Slot] = []
     at = 0
     for match in _MARKER.finditer(text):
-        words += text[at : match.start()], *_link(match.group(1), bulk)
+        words += text[at : match.start()], *links[match.group(1)]
         at = match.end()
     return (*words, text[at:])
 

@@ -1,7 +1,7 @@
 """What is in hand: rows that are claimed and wait to be composed, and the plans for them.
 
 In: claimed rows. Out: work for one upstream, cut so that it can be composed in one go; mail
-that is not bulk goes first, because somebody waits for it. Plans and contents are kept while
+that is not bulk goes first, because somebody waits for it. Plans and messages are kept while
 they are likely to be used again, within a bound of bytes.
 
 Each upstream has a share of its own, so that one that is slow or away keeps nobody else
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from gatepost.mail.message import Message
 from gatepost.mail.stream import Kind
 from gatepost.store.spool.rows import Claimed, Submission
 
@@ -29,6 +30,7 @@ BULK_AT_A_TIME = 16
 TOGETHER = 100  # recipients in one transaction (RFC 5321 §4.5.3.1.8)
 KEPT_BYTES = 64_000_000
 KEPT_PLANS = 256
+FIELD_BYTES = 400  # what a scanned field costs beside its octets, about
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +49,7 @@ class Hand(Generic[P]):
         self._waiting: dict[str, tuple[deque[Work], deque[Work]]] = {}
         self._news: dict[str, asyncio.Event] = {}
         self._counts: Counter[str] = Counter()
-        self._contents: OrderedDict[int, bytes] = OrderedDict()
+        self._messages: OrderedDict[int, Message] = OrderedDict()
         self._plans: OrderedDict[int, tuple[P, int]] = OrderedDict()
         self._kept_bytes = 0
 
@@ -60,14 +62,14 @@ class Hand(Generic[P]):
         """Whether it is time to claim more for `upstream`."""
         return self._counts[upstream] <= IN_HAND // 2
 
-    def take(self, rows: Sequence[Claimed], decided_at: datetime, content: bytes | None) -> None:
-        """Adds rows that were just claimed; `content` if all are of one submission at hand."""
+    def take(self, rows: Sequence[Claimed], decided_at: datetime, message: Message | None) -> None:
+        """Adds rows that were just claimed; `message` if all are of one submission at hand."""
         groups: dict[tuple[int, str], list[Claimed]] = {}
         for row in rows:
             groups.setdefault((row.submission.id, row.upstream), []).append(row)
         for (submission, upstream), members in groups.items():
-            if content is not None:
-                self._keep_content(submission, content)
+            if message is not None:
+                self._keep_message(submission, message)
             bulk = members[0].submission.kind is Kind.BULK
             size = BULK_AT_A_TIME if bulk else TOGETHER
             urgent, patient = self._lane(upstream)
@@ -102,12 +104,12 @@ class Hand(Generic[P]):
             lane.clear()
         return works
 
-    def content_of(self, submission: int) -> bytes | None:
-        """The content, if it is at hand; it is handed over, not kept beside its plan."""
-        content = self._contents.pop(submission, None)
-        if content is not None:
-            self._kept_bytes -= len(content)
-        return content
+    def message_of(self, submission: int) -> Message | None:
+        """The message, if it is at hand; it is handed over, not kept beside its plan."""
+        message = self._messages.pop(submission, None)
+        if message is not None:
+            self._kept_bytes -= _weight(message)
+        return message
 
     def plan_of(self, submission: int) -> P | None:
         """The plan, if it is at hand."""
@@ -130,10 +132,10 @@ class Hand(Generic[P]):
         self._kept_bytes -= sum(size for _, size in self._plans.values())
         self._plans.clear()
 
-    def _keep_content(self, submission: int, content: bytes) -> None:
-        if submission not in self._contents and submission not in self._plans:
-            self._contents[submission] = content
-            self._kept_bytes += len(content)
+    def _keep_message(self, submission: int, message: Message) -> None:
+        if submission not in self._messages and submission not in self._plans:
+            self._messages[submission] = message
+            self._kept_bytes += _weight(message)
             self._trim()
 
     def _trim(self) -> None:
@@ -142,12 +144,16 @@ class Hand(Generic[P]):
         ):
             _, (_, size) = self._plans.popitem(last=False)
             self._kept_bytes -= size
-        while len(self._contents) > 1 and self._kept_bytes > KEPT_BYTES:
-            _, content = self._contents.popitem(last=False)
-            self._kept_bytes -= len(content)
+        while len(self._messages) > 1 and self._kept_bytes > KEPT_BYTES:
+            _, message = self._messages.popitem(last=False)
+            self._kept_bytes -= _weight(message)
 
     def _lane(self, upstream: str) -> tuple[deque[Work], deque[Work]]:
         if upstream not in self._waiting:
             self._waiting[upstream] = deque(), deque()
             self._news[upstream] = asyncio.Event()
         return self._waiting[upstream]
+
+
+def _weight(message: Message) -> int:
+    return len(message.raw) + FIELD_BYTES * sum(len(part.fields) for part in message.parts)

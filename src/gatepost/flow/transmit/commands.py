@@ -63,7 +63,7 @@ class Wire:
 
 def compose(copy: Copy, offer: Offer) -> Wire | Reply:
     """The commands and safe content for `copy`, or why upstream cannot take it."""
-    content = whole_lines(copy.content)
+    content = copy.content if copy.whole_lines else whole_lines(copy.content)
     if copy.eight_bit and not offer.eight_bit:
         return trouble.NO_EIGHT_BIT
     if offer.size and len(content) > offer.size:

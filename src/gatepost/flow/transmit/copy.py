@@ -18,9 +18,10 @@ class Copy:
 
     `mail_from` is "" for the null reverse-path. `content` has CRLF line ends and is not
     dot-stuffed. `smtputf8` says that the submission asked for it, `eight_bit` that content has
-    octets above 127, and `convertible` that its maker
-    can make it without. `envid` and `ret` are DSN parameters as they came, "" if absent. `tag`
-    belongs to the caller.
+    octets above 127, and `convertible` that its maker can make it without. `whole_lines` says
+    that content is known to end in CRLF and to have no CR or LF but in pairs; without it the
+    wire looks. `envid` and `ret` are DSN parameters as they came, "" if absent. `tag` belongs
+    to the caller.
     """
 
     mail_from: str
@@ -29,6 +30,7 @@ class Copy:
     smtputf8: bool = False
     eight_bit: bool = False
     convertible: bool = False
+    whole_lines: bool = False
     envid: str = ""
     ret: str = ""
     tag: object = None

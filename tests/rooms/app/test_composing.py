@@ -1,0 +1,93 @@
+"""Composing: what is said of the copies of a submission holds for each of them."""
+
+import os
+from datetime import UTC, datetime
+
+import pytest
+
+from gatepost.app.composing import Composer
+from gatepost.app.texts import Texts
+from gatepost.app.wiring import wire
+from gatepost.config import load
+from gatepost.consent.tokens import Ring
+from gatepost.flow.transmit.commands import whole_lines
+from gatepost.mail.address import parse
+from gatepost.mail.envelope import Recipient
+from gatepost.mail.message import scan
+from gatepost.mail.stream import Kind
+from gatepost.mail.verdict import Disposition, Reason, Verdict
+from gatepost.store.spool.rows import Claimed, Submission
+from support.program import CONFIG
+
+AT = datetime(2027, 3, 1, 9, tzinfo=UTC)
+HEADER = b"From: Acme <news@acme.example>\r\nTo: news@acme.example\r\nSubject: Spring\r\n\r\n"
+
+
+@pytest.fixture
+def configuration(tmp_path):
+    path = tmp_path / "config.toml"
+
+    def write(title="Monthly newsletter"):
+        text = CONFIG.format(
+            smtp_port=2525, http_port=8025, admin_port=8026, upstream_port=25,
+            connections=1, store_url="",
+        )  # fmt: skip
+        path.write_text(text.replace("Monthly newsletter", title))
+        return wire(load(path, os.environ))
+
+    return write
+
+
+def submission(number=1):
+    return Submission(
+        id=number, received=AT, client="crm", stream="newsletter", kind=Kind.BULK, sender="acme",
+        campaign=1, mail_from="news@acme.example", ret="", envid="", smtputf8=False,
+        body8bit=False, message_id="", subject="Spring", header_from="news@acme.example", size=1,
+        recipients=2, peer="192.0.2.1", protocol="ESMTP", ehlo="crm.example", cipher="",
+        replaced="", note="",
+    )  # fmt: skip
+
+
+def rows(given, count):
+    verdict = Verdict(Disposition.DELIVER, Reason.CONSENTED, "consented")
+    return [
+        Claimed(
+            id=n, submission=given, recipient=Recipient(parse(f"r{n}@example.org")), subject=n,
+            verdict=verdict, upstream="", attempts=1, next_attempt=AT, lease_until=AT,
+        )
+        for n in range(1, count + 1)
+    ]  # fmt: skip
+
+
+def composer(wiring):
+    texts, ring = Texts(), Ring({1: b"k" * 32}, 1)
+    current = [wiring]
+    made = Composer(lambda: current[0], texts, lambda: ring)
+    return made, current
+
+
+@pytest.mark.parametrize(
+    ("body", "whole"), [(b"Hello\r\n", True), (b"Hello\n", False), (b"Hel\rlo\r\n", False)]
+)
+def test_copies_are_called_whole_only_if_each_of_them_is(configuration, body, whole):
+    make, _ = composer(configuration())
+    given = submission()
+    copies = make(given, scan(HEADER + body)).copies(rows(given, 3), AT)
+    assert len({copy.content for copy in copies}) == 3
+    for copy in copies:
+        assert copy.whole_lines is whole
+        assert (whole_lines(copy.content) is copy.content) is whole
+
+
+def test_a_new_configuration_gives_new_footers(configuration):
+    make, current = composer(configuration())
+    given = submission()
+
+    def footer_says(text):
+        (copy,) = make(given, scan(HEADER + b"Hello\r\n")).copies(rows(given, 1), AT)
+        return text in copy.content
+
+    assert footer_says(b"Monthly newsletter")
+    current[0] = configuration("Weekly newsletter")
+    assert footer_says(b"Weekly newsletter")
+    assert not footer_says(b"Monthly newsletter")
