@@ -279,7 +279,8 @@ class _Scanner:
     """The state of one pass.
 
     `path` holds the open parts from the root down to the one being read; `active` maps each
-    boundary that is being waited for to the place in `path` of the multipart it belongs to.
+    boundary that is being waited for to the place in `path` of the multipart it belongs to;
+    `needles` holds, for each part of `path`, what all delimiters begin with that may come in it.
     """
 
     def __init__(self, raw: "bytes | mmap") -> None:
@@ -289,6 +290,7 @@ class _Scanner:
         self.drafts: list[_Draft] = []
         self.path: list[int] = []
         self.active: dict[bytes, int] = {}
+        self.needles: list[bytes] = []
 
     def scan(self) -> Message:
         start = self._skip_mbox_line()
@@ -296,7 +298,7 @@ class _Scanner:
         if not self.drafts[0].header.separated:
             self.defects.add(Defect.NO_SEPARATOR)
         while self.active and Defect.TOO_MANY_PARTS not in self.defects:
-            newline = self.raw.find(b"\n--", position - 1)
+            newline = self.raw.find(self.needles[-1], position - 1)
             if newline < 0:
                 break
             position = self._meet_delimiter(newline + 1)
@@ -354,11 +356,21 @@ class _Scanner:
         if parent >= 0:
             self.drafts[parent].children.append(index)
         self.path.append(index)
+        self.needles.append(self._needle(boundary))
         if boundary and len(self.path) > MAX_DEPTH:
             self.defects.add(Defect.TOO_DEEP)
         elif boundary:
             self.active.setdefault(boundary, len(self.path) - 1)
         return header.body_start
+
+    def _needle(self, boundary: bytes) -> bytes:
+        """The needle of the part around, as far as it fits `boundary`, too."""
+        delimiter = b"\n--" + boundary
+        if not boundary or not self.active:
+            return self.needles[-1] if self.active else delimiter
+        around = self.needles[-1]
+        pairs = enumerate(zip(around, delimiter, strict=False))
+        return around[: next((at for at, (one, other) in pairs if one != other), len(delimiter))]
 
     def _content_type(self, header: _Header, parent: int) -> ContentType:
         field = next((f for f in header.fields if f.name == b"content-type"), None)
@@ -372,6 +384,7 @@ class _Scanner:
         """End all open parts from `depth` in the path downwards at octet `end`."""
         while len(self.path) > depth:
             draft = self.drafts[self.path.pop()]
+            self.needles.pop()
             draft.end = max(end, draft.header.body_start)
             if self.active.get(draft.boundary) == len(self.path):
                 del self.active[draft.boundary]
