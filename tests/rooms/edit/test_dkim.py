@@ -179,6 +179,8 @@ def test_keys_are_checked():
     for bad in (locked, curve, b"", b"nonsense"):
         with pytest.raises(ValueError, match=r".+"):
             load_key(bad)
-    for domain in ("", "a;b", "a\r\nb", "å.example", "a b"):
+    for selector in ("s", "2028", "gp1.news", "_x.y"):
+        assert replace(KEYS[0], selector=selector).selector == selector
+    for domain in ("", "-", "a..b", "a.", ".a", "a;b", "a\r\nb", "å.example", "a b"):
         with pytest.raises(ValueError, match="host names"):
             replace(KEYS[0], domain=domain)

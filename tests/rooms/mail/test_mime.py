@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.mail.charset import find_charset
 from gatepost.mail.mime import first_token, parse_content_type, parse_disposition, unfold
 
 
@@ -61,37 +60,3 @@ def test_never_raises(value):
     parse_content_type(value)
     parse_disposition(value)
     first_token(value)
-
-
-@pytest.mark.parametrize(
-    ("name", "codec"),
-    [
-        ("", "ascii"), ("UTF-8", "utf-8"), ("Windows-1252", "cp1252"), ("x-sjis", "shift_jis"),
-        ("iso-2022-jp", "iso2022_jp"), ("koi8-r", "koi8-r"), ("big5", "big5"),
-    ],
-)  # fmt: skip
-def test_known_charsets(name, codec):
-    assert find_charset(name).codec == codec
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["x-nobody", "utf-16", "utf-7", "cp037", "rot13", "base64", "zlib", "idna", "punycode", "../os",
-     "unicode_escape", "raw_unicode_escape", "a\0b", "å", "utf-8-sig", "hz", "undefined"],
-)  # fmt: skip
-def test_charsets_in_which_ascii_is_not_ascii_are_unknown(name):
-    assert find_charset(name) is None
-
-
-def test_where_ascii_is_ascii_in_a_stateful_charset():
-    charset = find_charset("iso-2022-jp")
-    data = "a日b".encode("iso-2022-jp")
-    assert charset.is_ascii_at(data, 0)
-    assert not charset.is_ascii_at(data, data.index(b"\x1b(B"))
-    assert charset.is_ascii_at(data, len(data))
-
-
-def test_each_line_of_a_stateful_charset_begins_in_ascii():
-    charset = find_charset("iso-2022-jp")
-    assert charset.is_ascii_at(b"\x1b$B\r\nx", 6)
-    assert not charset.is_ascii_at(b"x" * 9000, 8000)  # too far to look back
