@@ -189,6 +189,7 @@ class Housekeeping:
                     )
                 ),
             )  # fmt: skip
+        await self._until_done("thawed mail released", campaigns.release_thawed, rounds=1)
         await self._until_done("quarantine expired", quarantine.expire)
         await self._until_done(
             "content purged", partial(content.purge, finished_before=keep.before(now))

@@ -160,21 +160,29 @@ def freeze(tx: Tx, sender: str, note: str = "") -> None:
 
 
 def thaw(tx: Tx, sender: str) -> bool:
-    """Takes the sender's bulk mail again; false if it was not frozen.
+    """Takes the sender's bulk mail again; false if it was not frozen."""
+    thawed = _forget_state(tx, sender) > 0
+    release_thawed(tx)
+    return thawed
 
-    What was queued when it was frozen is ready again, and decided anew at its claim.
+
+def release_thawed(tx: Tx) -> int:
+    """Makes ready what was held for a frozen sender that is none any more; says how many rows.
+
+    They are decided anew at their claim. To be called now and then, too: on PostgreSQL a claim
+    may hold rows by a freeze that was lifted while it ran.
     """
+    frozen = sorted(frozen_senders(tx))
     ready = (
         update(tables.recipient)
         .where(
-            _r.submission.in_(select(_s.id).where(_s.sender == sender)),
             _r.state == spelled(State.HELD),
             _r.rule == FROZEN,
+            _r.submission.in_(select(_s.id).where(_s.sender.not_in(frozen))),
         )
         .values(state=State.READY, next_attempt_ms=tx.now_ms, held_ms=None)
     )
-    tx.connection.execute(ready)
-    return _forget_state(tx, sender) > 0
+    return tx.connection.execute(ready).rowcount
 
 
 def _enter(tx: Tx, wish: Wish) -> Entered:
