@@ -9,7 +9,7 @@ import dkim
 import pytest
 
 from gatepost.mail.lines import normalize
-from support.command import Site
+from support.command import CONFIG, Site
 from support.treatments import HEAD, message, multipart, part
 
 MAILS = sorted((Path(__file__).parents[2] / "mails").glob("*.eml"))
@@ -126,3 +126,12 @@ def test_raw_is_the_copy_and_nothing_else(tmp_path):
 def test_what_cannot_be_is_refused(words, tmp_path):
     site = Site(tmp_path)
     site.refused("preview", site.file("letter.eml", LETTER), *words)
+
+
+def test_a_signature_that_is_to_be_kept_is_not_broken_for_a_poorer_upstream(tmp_path):
+    config = CONFIG.replace("[clients.crm]", "[clients.crm]\nkeep_dkim = true")
+    site = Site(tmp_path, config=config)
+    signed = site.file("signed.eml", b"DKIM-Signature: v=1; d=other.example; b=x\r\n" + LETTER)
+    words = ("--stream", "newsletter", "--to", TO, "--seven-bit")
+    site.ok("preview", site.file("plain.eml", LETTER), *words)
+    assert "cannot get" in site.refused("preview", signed, *words, status=1)
