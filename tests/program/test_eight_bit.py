@@ -55,7 +55,7 @@ def test_copies_are_converted_signed_and_delivered(tmp_path):
         )
         assert rows[0]["outcomes"]["delivered"] == 3
         records = {f"{made['name']}.".encode(): made["record"].encode()}
-        for taken in up.taken:
+        for taken in up.taken[:3]:  # the report to the mailer comes behind them
             assert taken.content.isascii()
             assert "BODY" not in taken.mail_parameters
             assert dkim.verify(taken.content, dnsfunc=lambda name, timeout=5: records[name])
