@@ -85,6 +85,12 @@ class Site:
         assert "Traceback" not in result.output
         return Answer(result.exit_code, result.stdout, result.stderr)
 
+    def octets(self, *words):
+        """What a command wrote, octet for octet."""
+        result = CliRunner().invoke(app, ["--config", str(self.config), *map(str, words)])
+        assert result.exit_code == 0, result.output
+        return result.stdout_bytes
+
     def ok(self, *words, given=None):
         answer = self.run(*words, given=given)
         assert answer.status == 0, answer

@@ -1,5 +1,6 @@
 """A treatment to edit with, the tokens of one recipient, and what a reader sees of a copy."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from email import message_from_bytes
 from email.message import Message
@@ -59,21 +60,38 @@ HEAD = (
 )
 
 
-# The treatment by which the stored copies of the corpus were made.
+# The treatment by which the stored copies of the corpus were made: what the configuration in
+# `CORPUS_CONFIG` makes of it, so that `gatepost preview` shows the same copies.
 CORPUS_FOOTER = Footer(
-    "-- \nDu får detta brev för att du prenumererar på Månadens nyheter.\n"
-    "Acme AB, Storgatan 1, 111 22 Stockholm\n"
-    "Säg upp: {{unsubscribe_url}}\nVälj själv: {{preferences_url}}\n",
-    "<hr>\n<p>Du får detta brev för att du prenumererar på Månadens nyheter.<br>\n"
-    "Acme AB, Storgatan 1, 111 22 Stockholm<br>\n"
-    '<a href="{{unsubscribe_url}}">Säg upp</a> · <a href="{{preferences_url}}">Välj själv</a></p>',
+    "________________________________________\n"
+    'Du får "Månadens nyheter" från Acme AB för att du prenumererar på det.\n\n'
+    "Avregistrera dig:\n{{unsubscribe_url}}\n\nVälj vad du vill få:\n{{preferences_url}}\n\n"
+    "Acme AB\nStorgatan 1, 111 22 Stockholm, Sweden",
+    '<div lang="sv" dir="ltr" style="clear:both;max-width:600px;margin:24px auto 0;padding:16px;'
+    "border-top:1px solid #c8c8c8;background-color:#ffffff;color:#555555;"
+    'font-family:Arial,Helvetica,sans-serif;font-size:13px;line-height:1.5;text-align:left;">\n'
+    '<p style="margin:0 0 8px;">\n'
+    'Du får "Månadens nyheter" från Acme AB för att du prenumererar på det.\n</p>\n'
+    '<p style="margin:0 0 8px;">\n<a href="{{unsubscribe_url}}" '
+    'style="color:#1a4f8b;text-decoration:underline;">Avregistrera dig</a> &nbsp;|&nbsp;\n'
+    '<a href="{{preferences_url}}" '
+    'style="color:#1a4f8b;text-decoration:underline;">Välj vad du vill få</a>\n</p>\n'
+    '<p style="margin:0;">\nAcme AB<br>\nStorgatan 1, 111 22 Stockholm, Sweden\n</p>\n</div>',
 )
 CORPUS_TREATMENT = replace(
     TREATMENT,
-    own_domains=frozenset({"acme.example"}),
-    bulk=replace(
-        BULK,
+    bulk=BulkTreatment(
+        list_id="newsletter.mail.example.org",
+        unsubscribe_base="https://mail.example.org/u/",
+        preferences_base="https://mail.example.org/p/",
         footer=CORPUS_FOOTER,
+        identity_text="Acme AB, Storgatan 1, 111 22 Stockholm, Sweden",
+        identity_html="Acme AB, Storgatan 1, 111 22 Stockholm, Sweden",
+        legal_name="Acme AB",
+        postal_address="Storgatan 1, 111 22 Stockholm, Sweden",
+        mailto="leave@acme.example",
+        mailto_octets=60,
+        feedback_id="newsletter:acme:gatepost",
         placeholders=tuple(
             (spelling, meaning)
             for table in FOREIGN.values()
@@ -82,6 +100,37 @@ CORPUS_TREATMENT = replace(
         ),
     ),
 )
+CORPUS_TOKENS = {**TOKENS, Slot.MAILTO: b"m" * 60}
+CORPUS_CONFIG = """
+[server]
+hostname = "relay.example.org"
+public_url = "https://mail.example.org"
+
+[[smtp]]
+
+[[smtp]]
+port = 2526
+role = "returns"
+
+[placeholders]
+systems = ["mailchimp", "sendgrid", "postmark", "mailgun", "ses", "listmonk"]
+
+[clients.crm]
+networks = ["127.0.0.1/32"]
+streams = ["newsletter"]
+
+[senders.acme]
+name = "Acme AB"
+postal_address = "Storgatan 1, 111 22 Stockholm, Sweden"
+from = ["@acme.example"]
+unsubscribe_mailto = "leave@acme.example"
+
+[streams.newsletter]
+kind = "bulk"
+title = "Månadens nyheter"
+sender = "acme"
+language = "sv"
+"""
 
 
 def with_bulk(**changes: object) -> Treatment:
@@ -93,10 +142,12 @@ def plan_of(raw: bytes, treatment: Treatment = TREATMENT) -> Plan:
     return plan(scan(raw), raw, treatment)
 
 
-def copy_of(raw: bytes, treatment: Treatment = TREATMENT) -> bytes:
+def copy_of(
+    raw: bytes, treatment: Treatment = TREATMENT, tokens: Mapping[Slot, bytes] = TOKENS
+) -> bytes:
     """One recipient's copy, after the promises that hold for every copy were checked."""
     made = plan_of(raw, treatment)
-    copy = apply(made, TOKENS)
+    copy = apply(made, tokens)
     assert len(copy) == made.size
     assert undo(made, copy) == raw
     assert made.eight_bit == (not copy.isascii())

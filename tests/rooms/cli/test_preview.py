@@ -3,14 +3,24 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import dkim
 import pytest
 
+from gatepost.flow.edit import Slot
 from gatepost.mail.lines import normalize
 from support.command import CONFIG, Site
-from support.treatments import HEAD, message, multipart, part
+from support.treatments import (
+    CORPUS_CONFIG,
+    CORPUS_TREATMENT,
+    HEAD,
+    copy_of,
+    message,
+    multipart,
+    part,
+)
 
 MAILS = sorted((Path(__file__).parents[2] / "mails").glob("*.eml"))
 LETTER = message("Hej på dig\r\n".encode(), "text/plain; charset=utf-8", "8bit")
@@ -50,6 +60,31 @@ def test_the_edits_are_all_there_is_between_message_and_copy(path, tmp_path):
     assert rebuilt(content, said["edits"]) == copy
     assert b"\r\nList-Unsubscribe: <https://mail.example.org/u/" in copy
     assert not (tmp_path / "data").exists()
+
+
+@pytest.fixture(scope="module")
+def corpus_site(tmp_path_factory):
+    """The configuration by which the stored copies were made."""
+    return Site(tmp_path_factory.mktemp("corpus"), config=CORPUS_CONFIG)
+
+
+@pytest.mark.parametrize("path", MAILS, ids=lambda path: path.stem)
+def test_it_shows_exactly_the_stored_copy(path, corpus_site):
+    """With the links and the trace of this preview put into the stored copy's treatment.
+
+    `rooms/edit/test_corpus.py` compares what the treatment makes with `mails/expected`.
+    """
+    copy = corpus_site.octets("preview", path, "--stream", "newsletter", "--to", TO, "--raw")
+    field = rb"\r\nList-Unsubscribe: <https://mail.example.org/u/(.{49})>, <mailto:[^>]*?(\w{60})[^>]*>\r\n"
+    leave, mailto = re.search(field, copy).groups()
+    choose = re.search(rb"\r\nList-Help: <https://mail.example.org/p/(.{49})>\r\n", copy)[1]
+    trace = re.match(rb"Received: .*?\r\n(?:[ \t].*?\r\n)*", copy)[0]
+    at = trace.rpartition(b"\t")[2].strip()
+    treatment = replace(
+        CORPUS_TREATMENT, received=trace, date=at, message_id=b"<0000000000001@relay.example.org>"
+    )
+    tokens = {Slot.UNSUBSCRIBE: leave, Slot.PREFERENCES: choose, Slot.MAILTO: mailto}
+    assert copy == copy_of(normalize(path.read_bytes()), treatment, tokens)
 
 
 def test_signatures_are_among_the_edits_and_verify(tmp_path):

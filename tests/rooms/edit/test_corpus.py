@@ -11,6 +11,7 @@ from gatepost.mail.lines import MAX_LINE_OCTETS, normalize
 from gatepost.mail.message import scan
 from support.dkim_keys import KEYS, NOW, verify
 from support.treatments import (
+    CORPUS_TOKENS,
     CORPUS_TREATMENT,
     LEAVE,
     NOT_BULK,
@@ -70,7 +71,7 @@ def test_the_promises_hold(path, treatment):
 def test_every_reader_of_a_bulk_copy_finds_the_way_out(path):
     raw = normalize(path.read_bytes())
     made = plan_of(raw, CORPUS_TREATMENT)
-    copy = apply(made, TOKENS)
+    copy = apply(made, CORPUS_TOKENS)
     assert read(copy)["List-Unsubscribe"].startswith(f"<{LEAVE}>")
     if name_of(path) in WITHOUT_FOOTER:
         assert made.notes
@@ -85,7 +86,7 @@ def test_every_reader_of_a_bulk_copy_finds_the_way_out(path):
 @pytest.mark.parametrize("path", MAILS, ids=name_of)
 def test_the_copy_is_the_stored_one_octet_for_octet(path):
     expected = (path.parent / "expected" / path.name).read_bytes()
-    assert copy_of(normalize(path.read_bytes()), CORPUS_TREATMENT) == expected
+    assert copy_of(normalize(path.read_bytes()), CORPUS_TREATMENT, CORPUS_TOKENS) == expected
 
 
 def test_every_stored_copy_belongs_to_a_mail():
