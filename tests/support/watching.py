@@ -2,8 +2,10 @@
 
 import http.client
 import smtplib
+import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -105,8 +107,26 @@ def listens(pid, port):
     )
 
 
-def memory_peak(pid):
-    """The most memory that a process ever had, in bytes."""
+def memory(pid):
+    """The memory of a process's own, in bytes: without pages of files that it maps."""
     status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    line = next(line for line in status.splitlines() if line.startswith("RssAnon:"))
     return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def memory_watched(pid):
+    """Yields a function that says the most memory the process had since the beginning."""
+    seen, over = [memory(pid)], threading.Event()
+
+    def watch():
+        while not over.wait(0.005):
+            seen[0] = max(seen[0], memory(pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield lambda: seen[0]
+    finally:
+        over.set()
+        watcher.join()

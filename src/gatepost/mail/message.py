@@ -188,9 +188,13 @@ class Message:
         """A part's body without its transfer encoding, as well as it can be read."""
         return decode_transfer(self.body(part), part.encoding)
 
-    def text(self, part: Part) -> str:
-        """A text part as a reader sees it, as well as it can be read."""
-        content = self.content(part)
+    def text(self, part: Part, most: int | None = None) -> str:
+        """A text part as a reader sees it, as well as it can be read.
+
+        With `most`, only so many octets of the body are looked at, and no more are copied.
+        """
+        end = part.end if most is None else min(part.end, part.body_start + most)
+        content = decode_transfer(self.raw[part.body_start : end], part.encoding)
         charset = find_charset(part.charset)
         text = charset.decode(content) if charset else None
         return decode_octets(content) if text is None else text

@@ -28,6 +28,8 @@ MIN_WORDS = 12
 MAX_CHARACTERS = 65_536
 FINGERPRINT_BYTES = 16
 
+_MAX_OCTETS = 12 * MAX_CHARACTERS  # the most that a character takes: 4 in UTF-8, each as =XX
+
 _HIDDEN = re.compile(
     r"<(script|style|head)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL
 )
@@ -84,11 +86,11 @@ def fingerprint(message: Message, personal: frozenset[str] = frozenset()) -> byt
 def _text(message: Message) -> str:
     """The text that a reader sees: the plain one or, where it says little, the HTML one."""
     plain = _first(message, "text/plain")
-    text = message.text(plain)[:MAX_CHARACTERS] if plain else ""
+    text = message.text(plain, _MAX_OCTETS)[:MAX_CHARACTERS] if plain else ""
     rich = _first(message, "text/html")
     if rich is None or len(_WORD.findall(text)) >= MIN_WORDS:
         return text
-    return _without_tags(message.text(rich)[: 4 * MAX_CHARACTERS])[:MAX_CHARACTERS]
+    return _without_tags(message.text(rich, 4 * _MAX_OCTETS)[: 4 * MAX_CHARACTERS])[:MAX_CHARACTERS]
 
 
 def _first(message: Message, media: str) -> Part | None:
