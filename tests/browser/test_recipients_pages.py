@@ -117,7 +117,8 @@ async def test_readable_in_every_language_on_a_narrow_phone(tmp_path, scheme):
                 await page.goto(url)
                 await _check(page, url)
             await page.goto(leave)
-            await page.get_by_role("button").click()
+            async with page.expect_navigation():  # else the old page may be looked at
+                await page.get_by_role("button").click()
             await _check(page, "done")
         assert [text for text in seen.complaints if "404" not in text] == []
 

@@ -6,7 +6,7 @@ from gatepost.flow.edit import Signer, apply, plan, undo
 from gatepost.mail.lines import long_lines
 from gatepost.mail.message import normalize, scan
 from support.dkim_keys import KEYS, NOW
-from support.treatments import BULK, CORPUS_TREATMENT, NOT_BULK, POLISH, TOKENS, TREATMENT
+from support.treatments import BULK, CORPUS_TREATMENT, NOT_BULK, POLISH, TREATMENT, tokens_for
 
 TREATMENTS = {
     "corpus": CORPUS_TREATMENT,
@@ -44,7 +44,7 @@ def check_scan(raw):
 def check_edit(raw, treatment):
     message = scan(raw)
     made = plan(message, raw, treatment)
-    copy = apply(made, TOKENS)
+    copy = apply(made, tokens_for(treatment))
     assert len(copy) == made.size
     assert undo(made, copy) == raw
     assert made.eight_bit == (not copy.isascii())
@@ -55,6 +55,6 @@ def check_edit(raw, treatment):
         assert not again.fields("bcc")
         assert not list(long_lines(again.raw, 0, again.root.header_end))
     prepared = Signer(KEYS[:1] if treatment is CORPUS_TREATMENT else []).prepare(made)
-    signed = prepared.sign(TOKENS, NOW)
+    signed = prepared.sign(tokens_for(treatment), NOW)
     assert len(signed) == prepared.size
     assert signed.endswith(copy)

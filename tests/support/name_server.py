@@ -37,10 +37,8 @@ class NameServer:
         self.mute = mute
 
     def __enter__(self):
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
+        self._udp, self._tcp = _sockets_on_one_port()
         self.port = self._udp.getsockname()[1]
-        self._tcp = socket.create_server(("127.0.0.1", self.port))
         self._threads = [threading.Thread(target=one) for one in (self._serve_udp, self._serve_tcp)]
         for thread in self._threads:
             thread.start()
@@ -84,3 +82,15 @@ class NameServer:
         elif not any(known == name for known, _ in self.records):
             answer.set_rcode(dns.rcode.NXDOMAIN)
         return answer.to_wire(max_size=65535)
+
+
+def _sockets_on_one_port():
+    """UDP and TCP on the same free port; another program may have the one that UDP drew."""
+    for _ in range(50):
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("127.0.0.1", 0))
+        try:
+            return udp, socket.create_server(udp.getsockname())
+        except OSError:
+            udp.close()
+    raise RuntimeError("no port is free for both UDP and TCP")

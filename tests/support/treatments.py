@@ -142,12 +142,18 @@ def plan_of(raw: bytes, treatment: Treatment = TREATMENT) -> Plan:
     return plan(scan(raw), raw, treatment)
 
 
+def tokens_for(treatment: Treatment) -> Mapping[Slot, bytes]:
+    """Tokens of the sizes that a treatment has slots for."""
+    long = treatment.bulk is not None and treatment.bulk.mailto_octets == 60
+    return CORPUS_TOKENS if long else TOKENS
+
+
 def copy_of(
-    raw: bytes, treatment: Treatment = TREATMENT, tokens: Mapping[Slot, bytes] = TOKENS
+    raw: bytes, treatment: Treatment = TREATMENT, tokens: Mapping[Slot, bytes] | None = None
 ) -> bytes:
     """One recipient's copy, after the promises that hold for every copy were checked."""
     made = plan_of(raw, treatment)
-    copy = apply(made, tokens)
+    copy = apply(made, tokens or tokens_for(treatment))
     assert len(copy) == made.size
     assert undo(made, copy) == raw
     assert made.eight_bit == (not copy.isascii())

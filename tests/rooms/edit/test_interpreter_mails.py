@@ -9,7 +9,7 @@ from gatepost.flow.edit.leaves import body_leaves
 from gatepost.mail.lines import normalize
 from gatepost.mail.message import scan
 from support import interpreter_mails
-from support.treatments import CORPUS_TREATMENT, NOT_BULK, TOKENS, plan_of, read
+from support.treatments import CORPUS_TREATMENT, NOT_BULK, plan_of, read, tokens_for
 
 MAILS = interpreter_mails.find()
 
@@ -23,7 +23,7 @@ def test_in_ci_they_are_there():
 def test_edits_can_be_undone_and_leave_the_rest_as_it_was(path, treatment):
     for raw in (path.read_bytes(), normalize(path.read_bytes())):
         made = plan_of(raw, treatment)
-        copy = apply(made, TOKENS)
+        copy = apply(made, tokens_for(treatment))
         assert undo(made, copy) == raw
         assert len(copy) == made.size == Signer([]).prepare(made).size
         before, after = list(read(raw).walk()), list(read(copy).walk())
@@ -38,7 +38,7 @@ def test_edits_can_be_undone_and_leave_the_rest_as_it_was(path, treatment):
 def test_leaves_that_are_not_edited_are_octet_for_octet_the_same(path):
     raw = normalize(path.read_bytes())
     made = plan_of(raw, CORPUS_TREATMENT)
-    copy = apply(made, TOKENS)
+    copy = apply(made, tokens_for(CORPUS_TREATMENT))
     old, new = scan(raw), scan(copy)
     assert [part.media for part in new.parts] == [part.media for part in old.parts]
     bodies = {leaf.part.index for leaf in body_leaves(old)}
