@@ -28,6 +28,7 @@ from gatepost.flow.decide.policy import Facts, Policy
 from gatepost.flow.spool.hand import Hand, Work
 from gatepost.flow.spool.queue import Queue
 from gatepost.flow.spool.schedule import next_attempt
+from gatepost.flow.spool.states import after_review
 from gatepost.flow.transmit.copy import Copy
 from gatepost.flow.transmit.pool import Pool
 from gatepost.mail.envelope import Recipient
@@ -35,7 +36,7 @@ from gatepost.mail.message import Message, scan
 from gatepost.mail.outcome import Outcome, Result, Scope
 from gatepost.mail.recipient_state import State
 from gatepost.mail.reply import Reply
-from gatepost.mail.verdict import Disposition, Reason, Verdict
+from gatepost.mail.verdict import Reason, Verdict
 from gatepost.store.campaigns import FROZEN
 from gatepost.store.engine import StoreUnavailable
 from gatepost.store.ids import to_text
@@ -53,11 +54,6 @@ FEEDERS = 2  # composing and waiting for the wire overlap
 POSTMASTER = "postmaster"  # the rule by which our own postmaster gets everything (R5321-2)
 EXPIRED = Reply(554, "5.4.7", "delivery time expired")
 SET_ASIDE = Reply(451, "4.3.0", "set aside: the copy could not be composed")
-_STATE_FOR = {
-    Disposition.DROP: State.DROPPED,
-    Disposition.REJECT: State.DROPPED,  # too late for a refusal: "250" was said
-    Disposition.QUARANTINE: State.QUARANTINED,
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -318,11 +314,9 @@ class Outbound:
     def _ruling(self, row: Claimed, verdict: Verdict, now: datetime) -> Ruling | None:
         if verdict.delivers:
             return Ruling(verdict, State.SENDING) if row.verdict.rule == FROZEN else None
-        if verdict.reason is Reason.CAMPAIGN_STOPPED:
-            return Ruling(verdict, State.STOPPED)
         if verdict.reason is Reason.SENDER_FROZEN:  # waits for the thaw as what it was
             return Ruling(replace(row.verdict, rule=FROZEN), State.HELD)
-        state = _STATE_FOR[verdict.disposition]
+        state = after_review(verdict)
         expires = self._quarantine_until(now) if state is State.QUARANTINED else None
         return Ruling(verdict, state, expires)
 
