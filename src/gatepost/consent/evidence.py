@@ -15,6 +15,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 SALT_BYTES = 16
+REST = "rest"
+ALL = "all"
+_EXTENTS = frozenset({"", REST, ALL})
+_TIMES = ("at", "confirmed_at", "last_activity_at", "due")
 
 
 class EventKind(StrEnum):
@@ -34,6 +38,21 @@ class EventKind(StrEnum):
     TEXT_SHOWN = "text-shown"
     WELCOMED = "welcomed"
     ERASED = "erased"
+
+
+# What shows that somebody agreed or left: kept when a person asks to be erased, until it is due.
+EVIDENCE_KINDS = frozenset(
+    {
+        EventKind.GRANTED,
+        EventKind.REQUESTED,
+        EventKind.CONFIRMED,
+        EventKind.RESUBSCRIBED,
+        EventKind.TRANSFERRED,
+        EventKind.WITHDRAWN,
+        EventKind.TEXT_SHOWN,
+        EventKind.WELCOMED,
+    }
+)
 
 
 class TextState(StrEnum):
@@ -57,6 +76,11 @@ class Fact:
     For suppressions `scope` is "all" or "bulk" and `suppression` its reason:
     "unsubscribed", "complaint", "hard-bounce", "soft-bounces", "manual" or "erased".
     `bought`, `informed` and `could_decline` complete an existing-customer basis (WP-8).
+
+    An erasure names its `rule`: "request", "evidence-term" (its time to be kept is over) or
+    "sender-removed". Its `extent` is "rest", which spares address and evidence
+    (`EVIDENCE_KINDS`), or "all"; "" in older payloads means all. `due` is when the evidence
+    may go, or was due to go.
     """
 
     kind: EventKind
@@ -84,9 +108,14 @@ class Fact:
     explanation: str = ""
     note: str = ""
     submission: str = ""
+    rule: str = ""
+    extent: str = ""
+    due: datetime | None = None
 
     def __post_init__(self) -> None:
-        for name in ("at", "confirmed_at", "last_activity_at"):
+        if self.extent not in _EXTENTS:
+            raise ValueError("an erasure takes the rest or all")
+        for name in _TIMES:
             moment = getattr(self, name)
             if moment is not None:
                 object.__setattr__(self, name, _as_recorded(moment))
@@ -103,12 +132,18 @@ class Fact:
             values[name] = list(value) if isinstance(value, tuple) else value
         return _CANONICAL.encode(values).encode()
 
+    def erases(self, kind: EventKind) -> bool:
+        """Whether this fact is an erasure that takes what earlier events of `kind` say."""
+        if self.kind is not EventKind.ERASED:
+            return False
+        return self.extent != REST or kind not in EVIDENCE_KINDS
+
     @classmethod
     def from_payload(cls, payload: bytes) -> "Fact":
         """The fact that `payload` describes. Raises `ValueError` if it describes none."""
         try:
             values = json.loads(payload)
-            for name in ("at", "confirmed_at", "last_activity_at"):
+            for name in _TIMES:
                 if values.get(name):
                     values[name] = datetime.fromisoformat(values[name])
             values["kind"] = EventKind(values["kind"])

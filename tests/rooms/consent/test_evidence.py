@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.consent.evidence import EventKind, Fact, TextState, commitment
+from gatepost.consent.evidence import EVIDENCE_KINDS, EventKind, Fact, TextState, commitment
 
 T0 = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 texts = st.text(max_size=20)
@@ -26,6 +26,9 @@ moments = st.datetimes(timezones=st.just(UTC))
         categories=st.lists(texts).map(tuple),
         bought=st.booleans(),
         note=texts,
+        rule=texts,
+        extent=st.sampled_from(["", "rest", "all"]),
+        due=st.none() | moments,
     )
 )
 def test_a_payload_says_all_of_a_fact(fact):
@@ -50,7 +53,7 @@ def test_times_are_kept_in_utc_and_milliseconds():
     assert fact.at.tzinfo is UTC
 
 
-@pytest.mark.parametrize("name", ["at", "confirmed_at", "last_activity_at"])
+@pytest.mark.parametrize("name", ["at", "confirmed_at", "last_activity_at", "due"])
 def test_a_time_without_a_zone_is_refused(name):
     with pytest.raises(ValueError, match="zone"):
         Fact(**{"kind": EventKind.GRANTED, "at": T0, name: T0.replace(tzinfo=None)})
@@ -60,7 +63,8 @@ def test_a_time_without_a_zone_is_refused(name):
     "payload",
     [b"", b"[]", b"7", b"{}", b'{"kind":"granted"}', b'{"kind":"bought","at":"2026-01-01T00:00Z"}',
      b'{"kind":"granted","at":"yesterday"}', b'{"kind":"granted","at":"2026-01-01T00:00Z","x":1}',
-     b"\xff", b'{"kind":"granted","at":7}'],
+     b"\xff", b'{"kind":"granted","at":7}',
+     b'{"kind":"erased","at":"2026-01-01T00:00Z","extent":"half"}'],
 )  # fmt: skip
 def test_what_is_no_payload_is_refused(payload):
     with pytest.raises(ValueError):
@@ -71,4 +75,37 @@ def test_a_commitment_depends_on_salt_and_payload():
     assert (
         len({commitment(salt, text) for salt in (b"a" * 16, b"b" * 16) for text in (b"x", b"y")})
         == 4
+    )
+
+
+def erasure(**more):
+    return Fact(kind=EventKind.ERASED, at=T0, **more)
+
+
+def test_an_erasure_of_the_rest_spares_the_evidence():
+    """Who asks to be erased stays on record with what shows that mail was sent rightly."""
+    rest = erasure(rule="request", extent="rest", due=T0 + timedelta(days=730))
+    assert {kind for kind in EventKind if not rest.erases(kind)} == EVIDENCE_KINDS
+    assert {kind for kind in EventKind if rest.erases(kind)} >= {
+        EventKind.ENGAGED, EventKind.BOUNCED, EventKind.COMPLAINED, EventKind.SUPPRESSED,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("extent", ["", "all"])
+def test_any_other_erasure_takes_all(extent):
+    assert all(erasure(extent=extent).erases(kind) for kind in EventKind)
+
+
+def test_an_erasure_recorded_before_rules_were_named_still_reads():
+    old = b'{"at":"2026-01-01T00:00:00.000+00:00","kind":"erased","method":"page"}'
+    fact = Fact.from_payload(old)
+    assert (fact.rule, fact.extent, fact.due) == ("", "", None)
+    assert fact.payload() == old
+
+
+def test_only_an_erasure_erases():
+    assert not any(
+        Fact(kind=kind, at=T0, extent="all").erases(EventKind.ENGAGED)
+        for kind in EventKind
+        if kind is not EventKind.ERASED
     )
