@@ -44,7 +44,13 @@ SPACING = timedelta(milliseconds=100)
 
 _MS = timedelta(milliseconds=1)
 _SPACING_MS = SPACING // _MS
-_INSERT_SUBMISSION = insert(tables.submission)
+_INSERT_SUBMISSION = insert(tables.submission).values(
+    {
+        name: bindparam(name)
+        for name in tables.submission.columns.keys()  # noqa: SIM118  a collection of columns, by name
+        if name != "gathered_ms"
+    }
+)
 _INSERT_CONTENT = insert(tables.content)
 _INSERT_RECIPIENT = insert(tables.recipient).values(
     {

@@ -43,6 +43,12 @@ def _where(name: str, condition: str, *columns: str) -> Index:
     return Index(name, *columns, sqlite_where=clause, postgresql_where=clause)
 
 
+# Finished bulk mail whose deliveries are not yet among the uses of consents.
+UNGATHERED = (
+    "gathered_ms IS NULL AND finished_ms IS NOT NULL AND kind = 'bulk' AND content_state <> 'none'"
+)
+
+
 class Campaign(SQLModel, table=True):
     """The submissions of one mailing, grouped for reports and for stopping."""
 
@@ -69,12 +75,14 @@ class Submission(SQLModel, table=True):
     """One accepted (or, where every recipient was refused, recorded) SMTP transaction.
 
     `replaced` holds the list headers that copies replace, as they came. `content_state` is
-    "kept", "purged", or "none" where nobody was to get a copy.
+    "kept", "purged", or "none" where nobody was to get a copy. `gathered_ms` says when its
+    deliveries were added to the uses of consents (`store/uses.py`).
     """
 
     __table_args__ = (
         _where("submission_campaign", "campaign_id IS NOT NULL", "campaign_id"),
         _where("submission_content", "content_state = 'kept'", "finished_ms"),
+        _where("submission_ungathered", UNGATHERED, "finished_ms"),
     )
 
     id: int = Field(sa_column=Column(Id, primary_key=True, autoincrement=False))
@@ -102,6 +110,7 @@ class Submission(SQLModel, table=True):
     content_state: str
     finished_ms: int | None = Field(default=None, sa_type=BigInteger)
     note: str
+    gathered_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class Content(SQLModel, table=True):
@@ -211,4 +220,15 @@ def is_untold() -> ColumnElement[bool]:
         row.finished_ms.is_not(None),
         row.reported_ms.is_(None),
         or_(row.state == spelled(State.FAILED), row.relayed_ms.is_not(None)),
+    )
+
+
+def is_ungathered() -> ColumnElement[bool]:
+    """Submissions whose deliveries are to be gathered (`store/uses.py`), as their index has it."""
+    row = submission.c
+    return and_(
+        row.gathered_ms.is_(None),
+        row.finished_ms.is_not(None),
+        row.kind == spelled("bulk"),
+        row.content_state != spelled("none"),
     )
