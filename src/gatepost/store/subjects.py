@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.mail.address import Address
 from gatepost.store.hot import MAX_LIST, compile_once
-from gatepost.store.ids import new_id
+from gatepost.store.ids import new_ids
 from gatepost.store.tables.ledger import subject
 from gatepost.store.transaction import Tx
 
@@ -56,7 +56,8 @@ def ensure_subjects(tx: Tx, addresses: Iterable[Address]) -> dict[str, int]:
     ids = find(tx, wanted)
     missing = sorted(wanted.keys() - ids.keys())
     if missing:
-        rows = [_row(tx, digest, wanted[digest]) for digest in missing]
+        made = zip(missing, new_ids(len(missing)), strict=True)
+        rows = [_row(tx, number, digest, wanted[digest]) for digest, number in made]
         compile_once(_INSERT[tx.dialect], tx.dialect).executemany(tx, rows)
         if tx.dialect == "postgresql":  # another gateway may have been quicker
             ids |= find(tx, missing)
@@ -99,9 +100,9 @@ def chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
         yield items[start : start + MAX_LIST]
 
 
-def _row(tx: Tx, digest: bytes, address: Address) -> dict[str, Any]:
+def _row(tx: Tx, number: int, digest: bytes, address: Address) -> dict[str, Any]:
     return {
-        "id": new_id(),
+        "id": number,
         "address_hash": digest,
         "address": address.given,
         "created_ms": tx.now_ms,

@@ -1,5 +1,6 @@
 """Facts and the bytes that the ledger commits to."""
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -34,6 +35,10 @@ moments = st.datetimes(timezones=st.just(UTC))
 def test_a_payload_says_all_of_a_fact(fact):
     assert Fact.from_payload(fact.payload()) == fact
     assert Fact.from_payload(fact.payload()).payload() == fact.payload()
+    again = json.loads(fact.payload())
+    assert json.dumps(
+        again, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    ).encode() == (fact.payload())
 
 
 def test_a_payload_is_canonical():

@@ -40,6 +40,16 @@ def test_new_ids_are_large_and_different():
     assert all(0 < number < 2**63 for number in made)
 
 
+def test_ids_of_people_who_come_together_lie_together():
+    made = [ids.new_ids(1000) for _ in range(20)]
+    assert len({number for run in made for number in run}) == 20_000
+    for run in made:
+        assert run == sorted(run)
+        assert 0 < run[0] < run[-1] < 2**63
+        assert run[-1] - run[0] < 1000 << 21
+    assert ids.new_ids(0) == []
+
+
 FIRST = datetime(1970, 1, 1)  # noqa: DTZ001  Hypothesis adds the zone
 
 
