@@ -11,6 +11,7 @@ import typer
 
 from gatepost import __version__
 from gatepost.cli import (
+    apikey,
     audience,
     campaign,
     config,
@@ -89,6 +90,7 @@ for _noun in (
     campaign,
     sender,
     suppression,
+    apikey,
     ledger,
     dkim,
 ):

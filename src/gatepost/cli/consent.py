@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gatepost.app import records
 from gatepost.cli import consent_history, consent_import
 from gatepost.cli.consent_withdrawal import withdraw
 from gatepost.cli.desk import Desk, Refusal, Status, address_from, desk_of, listing, say
@@ -61,11 +62,11 @@ def show(ctx: typer.Context, address: SomeAddress, json: Json = False) -> None:
     """
     desk, who = desk_of(ctx), address_from(address)
     with desk.store() as store:
-        record = store.read_now(lambda tx: consent_history.read(tx, desk, who))
+        record = store.read_now(lambda tx: records.read(tx, desk.policy, who))
     if json:
         show_json(record.as_json())
     else:
-        record.print()
+        consent_history.print_record(record)
     raise typer.Exit(Status.DONE if record.is_known else Status.NO)
 
 

@@ -57,6 +57,12 @@ EXAMPLES: Mapping[str, str] = {
     "suppression list": "gatepost suppression list --sender acme --json",
     "suppression import": "gatepost suppression import blocked.csv --sender acme --scope all",
     "suppression export": "gatepost suppression export suppressed.csv --sender acme",
+    "apikey add": (
+        "gatepost apikey add crm --scopes withdrawals:write,audience:check \\\n"
+        '  --senders acme --expires "1 year"'
+    ),
+    "apikey list": "gatepost apikey list --json",
+    "apikey revoke": "gatepost apikey revoke crm",
     "ledger verify": "gatepost ledger verify --json",
     "ledger head": "gatepost ledger head",
     "dkim generate": "gatepost dkim generate acme.example --selector gp2",
