@@ -58,6 +58,14 @@ class Both(NamedTuple):
     html: str
 
 
+class Letter(NamedTuple):
+    """A letter in both forms, and its subject on one line."""
+
+    subject: str
+    text: str
+    html: str
+
+
 class Texts:
     """The templates and catalogues, loaded.
 
@@ -118,7 +126,19 @@ class Texts:
         )  # fmt: skip
         return subject, text
 
-    def _both(self, name: str, language: str, **values: object) -> Both:
+    def letter(self, template: str, sender: Sender, language: str, /, **values: object) -> Letter:
+        """A letter on the sender's behalf, by `mail/<template>-subject.txt`, `.txt`, `.html`."""
+        given = {
+            "sender": sender,
+            "name": sender.legal_name or sender.name,
+            "postal_address": _one_line(sender.postal_address),
+            **values,
+        }
+        subject = self.render(f"mail/{template}-subject.txt", language, **given)
+        both = self._both(f"mail/{template}", language, **given)
+        return Letter(" ".join(subject.split()), both.text.strip("\n"), both.html)
+
+    def _both(self, name: str, language: str, /, **values: object) -> Both:
         text = self.render(f"{name}.txt", language, **values)
         return Both(text, self.render(f"{name}.html", language, **values))
 

@@ -93,6 +93,7 @@ def _sender(name: str, given: SenderSettings, public_url: str) -> Sender:
         upstream=given.upstream,
         bounce_domain=given.bounce_domain,
         unsubscribe_mailto=given.unsubscribe_mailto,
+        mail_from=given.mail_from,
     )
 
 

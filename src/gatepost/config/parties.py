@@ -81,6 +81,11 @@ class SenderSettings(Section):
     unsubscribe_mailto: AddressText = setting(
         "", "for mailto: unsubscribe; needs a returns listener"
     )
+    mail_from: AddressText = setting(
+        "",
+        'From of letters to people (confirmation, welcome); "" = contact',
+        detail="One of the addresses in `from`, so that its DKIM key covers it.",
+    )
     dkim: Several[DkimSettings] = setting([], "keys to sign with")
 
 

@@ -2,8 +2,9 @@
 
 In: facts, and the date, message id and host as arguments. Out: whole messages as bytes.
 `confirmation` answers an unsubscribe mail (RFC 3834: once, to the envelope sender, marked as
-automatic; RD-5, RD-6); `forwarded` hands on what only a person can deal with, whole and as an
-attachment, so that nobody's signature breaks and no From is used that is not ours.
+automatic; RD-5, RD-6); `letter` is written on a sender's behalf; `forwarded` hands on what
+only a person can deal with, whole and as an attachment, so that nobody's signature breaks and
+no From is used that is not ours.
 
 *Fails:* never; control characters become blanks.
 *Known limits:* a message that is neither 7bit nor 8bit mail (NUL, lines over 998 octets) is
@@ -90,6 +91,47 @@ def forwarded(
     )
     parts = [write_text_part("text/plain", "", text), _attached(original)]
     return write_fields(header) + b"\r\n" + write_multipart(boundary, parts)
+
+
+def letter(
+    *,
+    name: str,
+    address: str,
+    reply_to: str,
+    to: str,
+    subject: str,
+    text: str,
+    html: str,
+    language: str,
+    date: datetime,
+    message_id: str,
+    auto: str,
+    unsubscribe_url: str,
+) -> bytes:
+    """A letter from `name` at `address` to one person: text and the same in HTML, 7bit.
+
+    `reply_to` and `unsubscribe_url` (one-click, RFC 8058 §3.1) are left out where they are "".
+    """
+    boundary = boundary_for(message_id)
+    header = [
+        ("From", f"{_phrase(name)} <{clean(address)}>"),
+        ("Reply-To", f"<{clean(reply_to)}>"),
+        ("To", to_value(to)),
+        ("Subject", subject),
+        ("Date", format_datetime(date)),
+        ("Message-ID", message_id),
+        ("Auto-Submitted", auto),
+        ("List-Unsubscribe", f"<{unsubscribe_url}>"),
+        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+        ("Content-Language", language),
+        ("MIME-Version", "1.0"),
+        ("Content-Type", f'multipart/alternative;\r\n boundary="{boundary}"'),
+    ]
+    absent = set() if reply_to else {"Reply-To"}
+    absent |= set() if unsubscribe_url else {"List-Unsubscribe", "List-Unsubscribe-Post"}
+    fields = [field for field in header if field[0] not in absent]
+    parts = [write_text_part("text/plain", "", text), write_text_part("text/html", "", html)]
+    return write_fields(fields) + b"\r\n" + write_multipart(boundary, parts)
 
 
 def _attached(original: bytes) -> bytes:

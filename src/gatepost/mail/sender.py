@@ -11,7 +11,8 @@ class Sender:
 
     `name` is the short name in the configuration, `legal_name` what recipients read (WP-9).
     `from_patterns` holds addresses, `@domain` or `@*.domain`, in lower case with A-label
-    domains. `public_url` is the base of this sender's links, without a trailing slash.
+    domains. `public_url` is the base of this sender's links, without a trailing slash. `mail_from`
+    is the From of letters that Gatepost writes on its behalf, "" for `contact`.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Sender:
     upstream: str = ""
     bounce_domain: str = ""
     unsubscribe_mailto: str = ""
+    mail_from: str = ""
 
     def may_send_as(self, address: Address) -> bool:
         """Whether `address` is one this sender may put into From or Sender."""

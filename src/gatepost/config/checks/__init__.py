@@ -30,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     duties.bulk_senders_are_named,
     duties.returns_have_a_listener,
     duties.verp_has_a_domain,
+    duties.letters_come_from_the_sender,
     duties.dkim_keys_can_sign,
     duties.releases_come_before_the_end,
     duties.bases_are_only_stricter,

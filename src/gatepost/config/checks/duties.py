@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gatepost.config.explain import Complaint, nearest
+from gatepost.config.nouns import to_senders
 from gatepost.config.parties import DkimSettings
 from gatepost.config.settings import Settings
 from gatepost.consent.bases import Bases
+from gatepost.mail.address import parse
 
 MIN_RSA_BITS = 1024  # RFC 8301 §3.2 (RK-1)
 
@@ -71,6 +73,28 @@ def verp_has_a_domain(settings: Settings) -> Iterator[Complaint]:
                     ("senders", stream.sender, "bounce_domain"),
                     ("streams", name, "sender"),
                 ),
+            )
+
+
+def letters_come_from_the_sender(settings: Settings) -> Iterator[Complaint]:
+    """Our letters on a sender's behalf bear an address it may send as (WP-9, G-5)."""
+    for name, sender in to_senders(settings).items():
+        if not sender.mail_from:
+            continue
+        address = parse(sender.mail_from)
+        path = ("senders", name, "mail_from")
+        if not sender.may_send_as(address):
+            yield Complaint(
+                path=path,
+                what="is no address that this sender may send as",
+                cure=f"write one that senders.{name}.from allows, or add it there",
+                rests_on=(("senders", name, "from"),),
+            )
+        elif not sender.mail_from.rpartition("@")[0].isascii():
+            yield Complaint(
+                path=path,
+                what="has letters that many mail servers do not take",
+                cure="write an address in ASCII",
             )
 
 
