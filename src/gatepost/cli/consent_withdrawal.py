@@ -13,12 +13,10 @@ import typer
 from gatepost.cli.desk import Desk, Refusal, Status, address_from, desk_of, say
 from gatepost.cli.listfile import addresses_in
 from gatepost.cli.options import Encoding, Note
-from gatepost.consent.evidence import EventKind, Fact
-from gatepost.consent.leaving import has_left, has_left_everything
-from gatepost.consent.standing import STRANGER
 from gatepost.mail.address import Address, AddressError, parse
-from gatepost.store import people
+from gatepost.store import withdrawing
 from gatepost.store.engine import Store, Tx
+from gatepost.store.withdrawing import Leaving
 
 _BATCH = 2000
 
@@ -89,25 +87,10 @@ def _withdraw(
     store: Store, addresses: Sequence[Address], stream: str, sender: str, note: str
 ) -> tuple[int, int]:
     """How many were withdrawn, and how many had left already."""
+    leavings = [Leaving(address, stream, sender, None, note) for address in addresses]
 
     def write(tx: Tx) -> int:
-        persons = people.look_up(tx, addresses, stream, sender)
-        left = has_left if stream else has_left_everything
-        leaving = {
-            address.key: address
-            for address in addresses
-            if not left(persons.get(address.key, STRANGER))
-        }
-        fact = Fact(
-            kind=EventKind.WITHDRAWN,
-            at=tx.now,
-            sender=sender,
-            stream=stream,
-            actor="staff",
-            method="cli",
-            note=note,
-        )
-        return people.record_many(tx, ((address, [fact]) for address in leaving.values()))
+        return sum(withdrawing.withdraw(tx, leavings, actor="staff", method="cli"))
 
     done = store.write_now(write) if addresses else 0
     return done, len(addresses) - done

@@ -4,11 +4,10 @@ import csv
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from enum import StrEnum
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
@@ -16,53 +15,24 @@ from gatepost.cli.desk import Desk, Refusal, Status, address_from, desk_of, say
 from gatepost.cli.listfile import address_column, addresses_in, open_sheet
 from gatepost.cli.options import Encoding, Json, Note
 from gatepost.cli.printing import moment, progress, show_json_rows, show_table
-from gatepost.consent.evidence import EventKind, Fact
-from gatepost.consent.standing import STRANGER
 from gatepost.mail.address import Address, AddressError, parse
-from gatepost.store import people, suppressions
+from gatepost.store import suppressing, suppressions
 from gatepost.store.engine import Store, Tx
+from gatepost.store.suppressing import (
+    EVERY_SENDER,
+    NOT_FOR_STAFF,
+    Entry,
+    Lifting,
+    Reason,
+    Scope,
+)
 from gatepost.store.suppressions import Suppressed
 
 app = typer.Typer(help="Suppressions: addresses that a sender must not mail.", no_args_is_help=True)
 
-EVERY_SENDER = "*"
 _COLUMNS = ("address", "sender", "scope", "reason", "since")
 _BATCH = 2000
 _SAID = 20
-# Whose word lifts what (E4): of these only the person's own.
-_NOT_FOR_STAFF = {
-    "complaint": "only the person can lift it, by coming back themselves",
-    "hard-bounce": "only a confirmation by the person shows that mail arrives again",
-    "erased": "only the person can come back",
-    "unsubscribed": "record how they came back: gatepost consent grant --explanation",
-}
-
-
-class Scope(StrEnum):
-    """What a suppression stops: bulk mail, or all mail of the sender."""
-
-    ALL = "all"
-    BULK = "bulk"
-
-
-class Reason(StrEnum):
-    """Why an address is suppressed."""
-
-    MANUAL = "manual"
-    HARD_BOUNCE = "hard-bounce"
-    SOFT_BOUNCES = "soft-bounces"
-    COMPLAINT = "complaint"
-    UNSUBSCRIBED = "unsubscribed"
-
-
-class Entry(NamedTuple):
-    """One suppression to add; equal ones are added once."""
-
-    address: Address
-    sender: str
-    scope: str
-    reason: str
-    note: str
 
 
 SomeAddress = Annotated[str, typer.Argument(metavar="ADDRESS", help="The address.")]
@@ -118,24 +88,17 @@ def remove(
     desk, who = desk_of(ctx), address_from(address)
     of_sender = _sender(desk, sender)
 
-    def write(tx: Tx) -> tuple[int, list[Suppressed]]:
-        found = [
-            one
-            for one in suppressions.list_suppressed(tx, sender=of_sender, address=who)
-            if scope is None or one.scope == scope
-        ]
-        lifted = [one for one in found if one.reason not in _NOT_FOR_STAFF]
-        facts = [_lifting(tx, one, note) for one in lifted]
-        if facts:
-            people.record(tx, who, facts)
-        return len(lifted), [one for one in found if one.reason in _NOT_FOR_STAFF]
+    def write(tx: Tx) -> Lifting:
+        return suppressing.lift(
+            tx, who, of_sender, scope=scope, note=note, actor="staff", method="cli"
+        )
 
     with desk.store() as store:
         lifted, kept = store.write_now(write)
     if lifted:
-        typer.echo(f"lifted: {lifted}")
+        typer.echo(f"lifted: {len(lifted)}")
     for one in kept:
-        say(f"{one.reason} ({one.scope}) stays: {_NOT_FOR_STAFF[one.reason]}")
+        say(f"{one.reason} ({one.scope}) stays: {NOT_FOR_STAFF[one.reason]}")
     if not lifted and not kept:
         say(f"{who} is not suppressed for {of_sender or 'every sender'}")
     raise typer.Exit(Status.DONE if lifted and not kept else Status.NO)
@@ -287,45 +250,7 @@ def _sender(desk: Desk, name: str | None) -> str:
 
 
 def _add(tx: Tx, entries: Sequence[Entry]) -> int:
-    """Records what is not in force already; how many these were."""
-    by_sender: dict[str, list[Entry]] = {}
-    for entry in entries:
-        by_sender.setdefault(entry.sender, []).append(entry)
-    new: dict[tuple[str, ...], tuple[Address, Fact]] = {}
-    for sender, wanted in by_sender.items():
-        persons = people.look_up(tx, [entry.address for entry in wanted], "", sender)
-        for entry in wanted:
-            in_force = persons.get(entry.address.key, STRANGER).suppressions
-            if not any((one.scope, one.reason) == (entry.scope, entry.reason) for one in in_force):
-                key = (entry.address.key, sender, entry.scope, entry.reason)
-                new[key] = entry.address, _suppressing(tx, entry)
-    return people.record_many(tx, ((address, [fact]) for address, fact in new.values()))
-
-
-def _suppressing(tx: Tx, entry: Entry) -> Fact:
-    return Fact(
-        kind=EventKind.SUPPRESSED,
-        at=tx.now,
-        sender=entry.sender,
-        scope=entry.scope,
-        suppression=entry.reason,
-        actor="staff",
-        method="cli",
-        note=entry.note,
-    )
-
-
-def _lifting(tx: Tx, one: Suppressed, note: str) -> Fact:
-    return Fact(
-        kind=EventKind.SUPPRESSION_LIFTED,
-        at=tx.now,
-        sender=one.sender,
-        scope=one.scope,
-        suppression=one.reason,
-        actor="staff",
-        method="cli",
-        note=note,
-    )
+    return suppressing.add(tx, entries, actor="staff", method="cli")
 
 
 def _all(store: Store, sender: str | None, address: Address | None) -> Iterator[Suppressed]:

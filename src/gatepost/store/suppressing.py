@@ -1,0 +1,110 @@
+"""Suppressing by hand, and lifting what staff may lift: one rule for the command and the API.
+
+In: addresses with scope and reason. Out: how many were new, what was lifted and what stays.
+
+*Fails:* whatever the database raises.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from gatepost.consent.evidence import EventKind, Fact
+from gatepost.consent.standing import STRANGER
+from gatepost.mail.address import Address
+from gatepost.store import people, suppressions
+from gatepost.store.suppressions import Suppressed
+from gatepost.store.transaction import Tx
+
+EVERY_SENDER = "*"
+# Whose word lifts what (E4): of these only the person's own.
+NOT_FOR_STAFF: Mapping[str, str] = MappingProxyType({
+    "complaint": "only the person can lift it, by coming back themselves",
+    "hard-bounce": "only a confirmation by the person shows that mail arrives again",
+    "erased": "only the person can come back",
+    "unsubscribed": "record how they came back: gatepost consent grant --explanation",
+})  # fmt: skip
+
+
+class Scope(StrEnum):
+    """What a suppression stops: bulk mail, or all mail of the sender."""
+
+    ALL = "all"
+    BULK = "bulk"
+
+
+class Reason(StrEnum):
+    """Why an address is suppressed."""
+
+    MANUAL = "manual"
+    HARD_BOUNCE = "hard-bounce"
+    SOFT_BOUNCES = "soft-bounces"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBED = "unsubscribed"
+
+
+class Entry(NamedTuple):
+    """One suppression to add; equal ones are added once. `sender` "" is every sender."""
+
+    address: Address
+    sender: str
+    scope: str
+    reason: str
+    note: str
+
+
+class Lifting(NamedTuple):
+    """What was lifted, and what stays because it is not for staff to lift."""
+
+    lifted: Sequence[Suppressed]
+    kept: Sequence[Suppressed]
+
+
+def add(tx: Tx, entries: Sequence[Entry], *, actor: str, method: str) -> int:
+    """Records what is not in force already; how many these were."""
+    by_sender: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_sender.setdefault(entry.sender, []).append(entry)
+    new: dict[tuple[str, ...], tuple[Address, Fact]] = {}
+    for sender, wanted in by_sender.items():
+        persons = people.look_up(tx, [entry.address for entry in wanted], "", sender)
+        for entry in wanted:
+            in_force = persons.get(entry.address.key, STRANGER).suppressions
+            if not any((one.scope, one.reason) == (entry.scope, entry.reason) for one in in_force):
+                key = (entry.address.key, sender, entry.scope, entry.reason)
+                fact = Fact(
+                    kind=EventKind.SUPPRESSED, at=tx.now, sender=entry.sender, scope=entry.scope,
+                    suppression=entry.reason, actor=actor, method=method, note=entry.note,
+                )  # fmt: skip
+                new[key] = entry.address, fact
+    return people.record_many(tx, ((address, [fact]) for address, fact in new.values()))
+
+
+def lift(
+    tx: Tx,
+    who: Address,
+    sender: str,
+    *,
+    scope: str | None = None,
+    note: str = "",
+    actor: str,
+    method: str,
+) -> Lifting:
+    """Lifts what is in force for `who` and may be lifted; `sender` "" is every sender."""
+    found = [
+        one
+        for one in suppressions.list_suppressed(tx, sender=sender, address=who)
+        if scope is None or one.scope == scope
+    ]
+    lifted = [one for one in found if one.reason not in NOT_FOR_STAFF]
+    facts = [
+        Fact(
+            kind=EventKind.SUPPRESSION_LIFTED, at=tx.now, sender=one.sender, scope=one.scope,
+            suppression=one.reason, actor=actor, method=method, note=note,
+        )
+        for one in lifted
+    ]  # fmt: skip
+    if facts:
+        people.record(tx, who, facts)
+    return Lifting(lifted, [one for one in found if one.reason in NOT_FOR_STAFF])
