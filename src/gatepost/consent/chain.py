@@ -4,7 +4,10 @@ Events are gathered into blocks; each block's digest is keyed and covers the blo
 so that nobody without the ledger's key can change, remove, insert or reorder events, and a
 head kept elsewhere reveals a cut-off tail.
 
-In: what the event rows hold. Out: digests of 32 bytes. An event's digest covers the salted
+Until its block is sealed an event is vouched for by a proof of its own, keyed too, so that the
+sealer never takes up what nobody recorded.
+
+In: what the event rows hold. Out: digests of 32 bytes, proofs of 16. An event's digest covers the salted
 commitment to its payload (`evidence.commitment`), never the payload itself: erasing payload
 and salt leaves the chain whole.
 
@@ -17,6 +20,7 @@ import struct
 from collections.abc import Iterable
 
 DIGEST_BYTES = 32
+PROOF_BYTES = 16
 KEY_BYTES = 32
 GENESIS = hashlib.sha256(b"gatepost ledger\x00genesis").digest()  # what block 1 stands on
 
@@ -40,6 +44,11 @@ def event_digest(
     except struct.error as error:
         raise ValueError("an event's numbers are not negative and fit 64 bits") from error
     return hashlib.sha256(b"gatepost event row\x00" + head + name + commitment).digest()
+
+
+def event_proof(key: bytes, digest: bytes) -> bytes:
+    """The 16 bytes by which a store knows an event as its own; `digest` is the event's."""
+    return hmac.digest(key, b"gatepost event proof\x00" + digest, "sha256")[:PROOF_BYTES]
 
 
 def block_digest(

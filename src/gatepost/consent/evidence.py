@@ -40,6 +40,7 @@ class EventKind(StrEnum):
     TEXT_SHOWN = "text-shown"
     WELCOMED = "welcomed"
     ERASED = "erased"
+    SOURCE_KEPT = "source-kept"  # about nobody: what a source or a version of its text says
 
 
 # What shows that somebody agreed or left: kept when a person asks to be erased, until it is due.
@@ -82,7 +83,8 @@ class Fact:
     An erasure names its `rule`: "request", "evidence-term" (its time to be kept is over) or
     "sender-removed". Its `extent` is "rest", which spares address and evidence
     (`EVIDENCE_KINDS`), or "all"; "" in older payloads means all. `due` is when the evidence
-    may go, or was due to go.
+    may go, or was due to go. What is recorded of sources has `text_sha256`, the digest of all
+    that a source or a version of its text consists of.
     """
 
     kind: EventKind
@@ -114,6 +116,7 @@ class Fact:
     rule: str = ""
     extent: str = ""
     due: datetime | None = None
+    text_sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.extent not in _EXTENTS:
@@ -133,8 +136,11 @@ class Fact:
         return f"{{{','.join(parts)}}}".encode()
 
     def erases(self, kind: EventKind) -> bool:
-        """Whether this fact is an erasure that takes what earlier events of `kind` say."""
-        if self.kind is not EventKind.ERASED:
+        """Whether this fact is an erasure that takes what earlier events of `kind` say.
+
+        What an erasure says stays: it names nobody, and shows why the others are gone.
+        """
+        if self.kind is not EventKind.ERASED or kind is EventKind.ERASED:
             return False
         return self.extent != REST or kind not in EVIDENCE_KINDS
 

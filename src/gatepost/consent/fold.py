@@ -61,6 +61,7 @@ def fold(standing: Standing, fact: Fact) -> Standing:
             | EventKind.SUPPRESSION_LIFTED
             | EventKind.TEXT_SHOWN
             | EventKind.ERASED
+            | EventKind.SOURCE_KEPT
         ):
             return standing
         case _:

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -21,6 +22,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.store import schema
+from gatepost.store.adoption import adopt
 from gatepost.store.clock import Clock
 from gatepost.store.connection import (
     PATIENCE_SECONDS,
@@ -122,7 +124,7 @@ class Store:
                 engines = [sqlite_engine(path, writes=writes) for writes in (True, False)]
             guard: AbstractContextManager[None] = lock or nullcontext()
             with guard:
-                schema.migrate(engines[0])
+                schema.migrate(engines[0], partial(adopt, keys=keys))
         except BaseException:
             if lock:
                 lock.close()

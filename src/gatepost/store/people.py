@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, select, text
 
 from gatepost.consent import fold as folding
-from gatepost.consent.evidence import EventKind, Fact
+from gatepost.consent.evidence import REST, EventKind, Fact
 from gatepost.consent.standing import NOTHING_KNOWN, Person, Standing, Suppression
 from gatepost.mail.address import Address, AddressError, parse
 from gatepost.store import recording, subjects, suppressions
@@ -228,10 +228,16 @@ def _replay(tx: Tx, rows: Sequence[Row]) -> None:
         if kind == EventKind.ERASED:
             recording.derive(tx, waiting)
             waiting = []
-            recording.forget_derived(tx, of_subject)
+            if _takes_all(payload):
+                recording.forget_derived(tx, of_subject)
         elif payload is not None:
             waiting.append((of_subject, Fact.from_payload(payload)))
     recording.derive(tx, waiting)
+
+
+def _takes_all(payload: bytes | None) -> bool:
+    """Whether an erasure left nothing; one whose own words are gone was of that kind."""
+    return payload is None or Fact.from_payload(payload).extent != REST
 
 
 def _people(

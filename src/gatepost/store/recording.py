@@ -8,58 +8,85 @@ moved from one person to another.
 In: subjects and facts. Out: event ids. Ids are given while the people concerned are locked,
 so that for each person the order of ids is the order of recording.
 
-Erasure takes the address, all payloads with their salts, and the standings; suppressions in
-force are recorded again right behind it, with nothing but scope, reason and time, so that
-they survive and can still be derived from events alone.
+An erasure takes what its extent says. "all": the address, all payloads with their salts, and
+the standings. "rest": every payload but the evidence, which stays with the address until it
+is due to go. Either way no bulk mail goes to the person until they come back, standings are
+what the remaining payloads come to, and suppressions are recorded again right behind it, with
+nothing but scope, reason and time, so that they survive and can still be derived from events
+alone. What erasures themselves say stays, without where the request came from.
 
 *Fails:* `UnknownSubject`; whatever the database raises.
 *Known limits:* a transaction with very many facts keeps other writers waiting; imports come
 in slices.
 """
 
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.consent import fold as folding
-from gatepost.consent.evidence import SALT_BYTES, EventKind, Fact, commitment
+from gatepost.consent.evidence import REST, EventKind, Fact
 from gatepost.consent.standing import NOTHING_KNOWN, Standing
 from gatepost.mail.address import Address
 from gatepost.store import sources, subjects, suppressions
+from gatepost.store.events import Entry, covered, insert_events
 from gatepost.store.hot import compile_once
 from gatepost.store.tables.ledger import event, event_payload, standing, subject, suppression
 from gatepost.store.times import from_ms, to_ms
 from gatepost.store.transaction import Tx
 
+__all__ = [
+    "Entry",
+    "UnknownSubject",
+    "covered",
+    "derive",
+    "forget_derived",
+    "record",
+    "record_for_subject",
+    "record_for_subjects",
+    "record_many",
+]
+
 _SLICE = 4000  # people per round of an import
-_COMING = frozenset(
+COMING = frozenset(
     {EventKind.GRANTED, EventKind.REQUESTED, EventKind.CONFIRMED, EventKind.RESUBSCRIBED}
 )
 
-_INSERT_EVENT = insert(event)
-_INSERT_PAYLOAD = insert(event_payload)
 _STANDINGS = select(standing.c.subject, standing.c.stream, standing.c.state).where(
     standing.c.subject.in_(bindparam("subjects", expanding=True))
 )
-_ERASE_SUBJECT = (
+_MARK_ERASED = (
     update(subject)
     .where(subject.c.id == bindparam("of_subject"))
-    .values(address=None, erased_ms=bindparam("at_ms"))
+    .values(erased_ms=bindparam("at_ms"))
 )
+_ERASE_ADDRESS = update(subject).where(subject.c.id == bindparam("of_subject")).values(address=None)
 _ERASE_PAYLOADS = delete(event_payload).where(
     event_payload.c.event.in_(
         select(event.c.id).where(
-            event.c.subject == bindparam("of_subject"), event.c.id < bindparam("before")
+            event.c.subject == bindparam("of_subject"),
+            event.c.id < bindparam("before"),
+            event.c.kind.in_(bindparam("kinds", expanding=True)),
         )
     )
 )
+_REMAINING = (
+    select(event_payload.c.payload)
+    .select_from(event.join(event_payload, event_payload.c.event == event.c.id))
+    .where(event.c.subject == bindparam("of_subject"), event.c.id < bindparam("before"))
+    .order_by(event.c.id)
+)
 _ERASE_STANDINGS = delete(standing).where(standing.c.subject == bindparam("of_subject"))
-_IN_FORCE = select(
-    suppression.c.sender, suppression.c.scope, suppression.c.reason, suppression.c.since_ms
-).where(suppression.c.subject == bindparam("of_subject"), suppression.c.lifted_ms.is_(None))
+_SUPPRESSIONS = select(
+    suppression.c.sender,
+    suppression.c.scope,
+    suppression.c.reason,
+    suppression.c.since_ms,
+    suppression.c.lifted_ms,
+).where(suppression.c.subject == bindparam("of_subject"))
 
 
 def _upsert(statement: Any) -> Any:
@@ -78,14 +105,6 @@ _PUT_STANDING = {
 
 class UnknownSubject(LookupError):  # noqa: N818  an answer, not a mistake
     """No subject has this id: the link comes from another store."""
-
-
-class Entry(NamedTuple):
-    """One fact about one subject, and the hash of its address."""
-
-    subject: int
-    address_hash: bytes
-    fact: Fact
 
 
 def record(tx: Tx, address: Address, facts: Sequence[Fact]) -> int:
@@ -130,11 +149,6 @@ def forget_derived(tx: Tx, of_subject: int) -> None:
     suppressions.forget(tx, of_subject)
 
 
-def covered(address_hash: bytes, payload: bytes) -> bytes:
-    """What the commitment of an event covers: whom it is about, and what it says."""
-    return address_hash + payload
-
-
 def _record_batch(tx: Tx, batch: Sequence[tuple[Address, Sequence[Fact]]]) -> dict[str, int]:
     ids = subjects.ensure_subjects(tx, [address for address, _ in batch])
     known = subjects.lock(tx, ids.values())
@@ -144,7 +158,7 @@ def _record_batch(tx: Tx, batch: Sequence[tuple[Address, Sequence[Fact]]]) -> di
         number = ids[address.key]
         digest, gone = known[number]
         entries += [Entry(number, digest, fact) for fact in facts]
-        if gone and any(fact.kind in _COMING for fact in facts):
+        if _comes_back(facts, gone=gone):
             returning[number] = address.given
     _append(tx, entries)
     subjects.restore_addresses(tx, returning)
@@ -152,51 +166,30 @@ def _record_batch(tx: Tx, batch: Sequence[tuple[Address, Sequence[Fact]]]) -> di
 
 
 def _append(tx: Tx, entries: Sequence[Entry]) -> None:
+    facts = [entry.fact for entry in entries]
+    sources.mark_used(tx, {(fact.source, fact.text_version) for fact in facts if fact.text_version})
     for run in _split_at_erasures(entries):
-        ids = _insert_events(tx, run)
         if run[0].fact.kind is EventKind.ERASED:
-            _erase(tx, run[0], ids[0])
+            (number,) = insert_events(tx, [_without_traces(run[0])])
+            _erase(tx, run[0], number)
         else:
+            insert_events(tx, run)
             derive(tx, [(entry.subject, entry.fact) for entry in run])
 
 
-def _insert_events(tx: Tx, entries: Sequence[Entry]) -> list[int]:
-    ids = _event_ids(tx, len(entries))
-    facts = [entry.fact for entry in entries]
-    sources.mark_used(tx, {(fact.source, fact.text_version) for fact in facts if fact.text_version})
-    salts = secrets.token_bytes(SALT_BYTES * len(entries))
-    events: list[dict[str, Any]] = []
-    payloads: list[dict[str, Any]] = []
-    for number, (number_id, entry) in enumerate(zip(ids, entries, strict=True)):
-        salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
-        payload = entry.fact.payload()
-        events.append(
-            {
-                "id": number_id,
-                "subject": entry.subject,
-                "kind": entry.fact.kind.value,
-                "recorded_ms": tx.now_ms,
-                "commitment": commitment(salt, covered(entry.address_hash, payload)),
-                "block": None,
-            }
-        )
-        payloads.append({"event": number_id, "salt": salt, "payload": payload})
-    compile_once(_INSERT_EVENT, tx.dialect).executemany(tx, events)
-    compile_once(_INSERT_PAYLOAD, tx.dialect).executemany(tx, payloads)
-    return ids
+def _comes_back(facts: Sequence[Fact], *, gone: bool) -> bool:
+    """Whether a person whose address is `gone`, or goes with these facts, is there again."""
+    back = False
+    for fact in facts:
+        if fact.kind is EventKind.ERASED and fact.extent != REST:
+            gone, back = True, False
+        elif fact.kind in COMING:
+            back = gone
+    return back
 
 
-def _event_ids(tx: Tx, count: int) -> list[int]:
-    if not count:
-        return []
-    if tx.dialect == "postgresql":
-        tx.cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence('event', 'id')) FROM generate_series(1, %s)",
-            (count,),
-        )
-        return sorted(row[0] for row in tx.cursor.fetchall())
-    (last,) = tx.cursor.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()
-    return list(range(last + 1, last + 1 + count))
+def _without_traces(entry: Entry) -> Entry:
+    return entry._replace(fact=replace(entry.fact, ip="", user_agent="", url=""))
 
 
 def _fold(tx: Tx, facts: Sequence[tuple[int, Fact]]) -> list[dict[str, Any]]:
@@ -232,22 +225,37 @@ def _fold(tx: Tx, facts: Sequence[tuple[int, Fact]]) -> list[dict[str, Any]]:
 
 def _erase(tx: Tx, entry: Entry, number: int) -> None:
     of_subject = {"of_subject": entry.subject}
-    at_ms = to_ms(entry.fact.at)
-    kept = compile_once(_IN_FORCE, tx.dialect).rows(tx, of_subject)
-    compile_once(_ERASE_SUBJECT, tx.dialect).execute(tx, {**of_subject, "at_ms": at_ms})
-    compile_once(_ERASE_PAYLOADS, tx.dialect).execute(tx, {**of_subject, "before": number})
+    before = {**of_subject, "before": number}
+    rest = entry.fact.extent == REST
+    kinds = [kind.value for kind in EventKind if entry.fact.erases(kind)]
+    kept = compile_once(_SUPPRESSIONS, tx.dialect).rows(tx, of_subject)
+    marked = {**of_subject, "at_ms": to_ms(entry.fact.at)}
+    compile_once(_MARK_ERASED, tx.dialect).execute(tx, marked)
+    compile_once(_ERASE_PAYLOADS, tx.dialect).execute(tx, {**before, "kinds": kinds})
     forget_derived(tx, entry.subject)
+    if rest:
+        left = compile_once(_REMAINING, tx.dialect).rows(tx, before)
+        derive(tx, [(entry.subject, Fact.from_payload(payload)) for (payload,) in left])
+    else:
+        compile_once(_ERASE_ADDRESS, tx.dialect).execute(tx, of_subject)
     again = [
-        Fact(
-            kind=EventKind.SUPPRESSED,
-            at=from_ms(since_ms),
-            sender=sender,
-            scope=scope,
-            suppression=reason,
-        )
-        for sender, scope, reason, since_ms in kept
+        fact
+        for sender, scope, reason, since_ms, lifted_ms in kept
+        if rest or lifted_ms is None
+        for fact in _as_it_stood(sender, scope, reason, since_ms, lifted_ms)
     ]
     _append(tx, [entry._replace(fact=fact) for fact in again])
+
+
+def _as_it_stood(
+    sender: str, scope: str, reason: str, since_ms: int, lifted_ms: int | None
+) -> Iterator[Fact]:
+    """A suppression, in force or lifted, told anew with nothing about the person."""
+    kinds = [(EventKind.SUPPRESSED, since_ms)]
+    if lifted_ms is not None:  # what brought it may be evidence and stay: it must not come back
+        kinds.append((EventKind.SUPPRESSION_LIFTED, lifted_ms))
+    for kind, at_ms in kinds:
+        yield Fact(kind=kind, at=from_ms(at_ms), sender=sender, scope=scope, suppression=reason)
 
 
 def _split_at_erasures(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

@@ -1,8 +1,9 @@
 """Brings a database to the schema of this program, by Alembic migrations inside the package.
 
-In: an engine for writing. Out: nothing; the schema is there and current. The caller holds
-the file lock of an embedded store; on PostgreSQL an advisory lock lets several gateways
-start at once. Alembic is imported only when there is something to do.
+In: an engine for writing, and what is to be done with what an older program left. Out: nothing;
+the schema is there and current. The caller holds the file lock of an embedded store; on
+PostgreSQL an advisory lock lets several gateways start at once. Alembic is imported only when
+there is something to do.
 
 Migrations are linear: the files of `migrations/versions` are named by their revision, and
 the highest is the head.
@@ -10,6 +11,7 @@ the highest is the head.
 *Fails:* `StoreTooNew`, and whatever the database raises.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
@@ -26,8 +28,12 @@ def revisions() -> list[str]:
     return sorted(file.stem.partition("_")[0] for file in files)
 
 
-def migrate(engine: Engine) -> None:
-    """Makes or upgrades the schema."""
+def migrate(engine: Engine, adopt: Callable[[Connection, str], None] | None = None) -> None:
+    """Makes or upgrades the schema.
+
+    In the same transaction `adopt` gets a store that an older program made, and the revision
+    it had.
+    """
     with engine.connect() as connection, connection.begin():
         if connection.dialect.name == "postgresql":
             connection.execute(
@@ -42,6 +48,8 @@ def migrate(engine: Engine) -> None:
             )
         if found != known[-1]:
             _upgrade(connection)
+            if found and adopt:
+                adopt(connection, found)
 
 
 def _revision(connection: Connection) -> str:

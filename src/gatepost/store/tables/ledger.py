@@ -36,7 +36,11 @@ class Subject(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """One event, as the chain sees it. `block` is NULL until it is sealed."""
+    """One event, as the chain sees it. `block` is NULL until it is sealed.
+
+    `proof` shows that this store recorded it; NULL where a block sealed it before there were
+    proofs.
+    """
 
     __tablename__ = "event"
     __table_args__ = (
@@ -56,6 +60,7 @@ class Event(SQLModel, table=True):
     recorded_ms: int = Field(sa_type=BigInteger)
     commitment: bytes = Field(sa_type=LargeBinary)
     block: int | None = Field(default=None, sa_type=BigInteger)
+    proof: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
 class EventPayload(SQLModel, table=True):
