@@ -9,19 +9,21 @@ import typer
 
 from gatepost.app import records
 from gatepost.cli import consent_history, consent_import
+from gatepost.cli.consent_dossier import dossier
 from gatepost.cli.consent_withdrawal import withdraw
 from gatepost.cli.desk import Desk, Refusal, Status, address_from, desk_of, listing, say
 from gatepost.cli.options import Encoding, Json, Note
 from gatepost.cli.printing import cell, show_json
 from gatepost.consent.bases import Bases
 from gatepost.consent.columns import PRESETS
-from gatepost.consent.evidence import EventKind, Fact
+from gatepost.consent.evidence import EventKind, Fact, TextState
 from gatepost.consent.leaving import left_at
 from gatepost.consent.rows import (
     Defaults,
     Frame,
     Origin,
     RowError,
+    categories_in,
     misuse,
     read_time,
     seen_against,
@@ -33,7 +35,6 @@ from gatepost.mail.stream import Stream
 from gatepost.mail.verdict import Verdict
 from gatepost.store import people, sources
 from gatepost.store.engine import Store, Tx
-from gatepost.store.sources import SourceRecord
 
 app = typer.Typer(help="Consent: what is on record, and adding to it.", no_args_is_help=True)
 
@@ -119,16 +120,17 @@ def grant(
             basis=known_basis,
             source=origin.name,
             text_version=origin.current,
-            text_state=sources.text_state(tx, origin.name),
+            text_state=origin.texts.get(origin.current, TextState.NONE),
             actor="staff",
             method="cli",
-            categories=split(categories),
+            categories=_categories(origin, categories),
+            channels=origin.channels,
             bought=bought,
             informed=informed,
             could_decline=could_decline,
             note=note,
         )
-        fact = _as_return(fact, _person(tx, who, of_stream), explanation)
+        fact = _as_return(fact, _person(tx, who, of_stream), explanation, desk.policy.bases)
         people.record(tx, who, [fact])
         after = _person(tx, who, of_stream)
         later = max(tx.now, fact.at + _INSTANT)  # consent precedes the mail (JU-1)
@@ -140,6 +142,7 @@ def grant(
 
 
 app.command()(withdraw)
+app.command()(dossier)
 
 
 @app.command("import")
@@ -239,29 +242,26 @@ def _origin(tx: Tx, name: str | None, stream: Stream) -> Origin:
         what = f"there is no source {name!r}" if name else "--source is required"
         known = [one.name for one in sources.list_sources(tx)]
         raise Refusal(f"{what}: there are {listing(known)}; add one with gatepost source add")
-    origin = _as_origin(record)
+    origin = sources.as_origin(record)
     problem = misuse(origin, stream.name, stream.sender)
     if problem:
         raise Refusal(problem)
     return origin
 
 
-def _as_origin(record: SourceRecord) -> Origin:
-    return Origin(
-        name=record.name,
-        sender=record.sender,
-        streams=record.streams,
-        current=record.current.version if record.current else "",
-        texts={text.version: text.state for text in record.texts},
-    )
+def _categories(origin: Origin, given: str) -> tuple[str, ...]:
+    try:
+        return categories_in(origin, split(given))
+    except RowError as error:
+        raise Refusal(str(error)) from error
 
 
 def _person(tx: Tx, who: Address, stream: Stream) -> Person:
     return people.look_up(tx, [who], stream.name, stream.sender).get(who.key, STRANGER)
 
 
-def _as_return(fact: Fact, person: Person, explanation: str) -> Fact:
-    """The grant as it is to be recorded about somebody who may have left (HR-4, E5)."""
+def _as_return(fact: Fact, person: Person, explanation: str, bases: Bases) -> Fact:
+    """The grant as it is to be recorded about somebody who may have left (HR-4, E5, X6)."""
     left = left_at(person)
     if left is not None and fact.at <= left:
         raise Refusal(
@@ -274,7 +274,7 @@ def _as_return(fact: Fact, person: Person, explanation: str) -> Fact:
             Status.NO,
         )
     try:
-        return seen_against(fact, person, explanation)
+        return seen_against(fact, person, explanation, bases)
     except RowError as error:
         raise Refusal(str(error), Status.NO) from error
 
@@ -299,7 +299,7 @@ def _renamed(given: Sequence[str]) -> dict[str, str]:
 
 def _frame(store: Store, desk: Desk, defaults: Defaults) -> Frame:
     records = store.read_now(sources.list_sources)
-    origins = {record.name: _as_origin(record) for record in records}
+    origins = {record.name: sources.as_origin(record) for record in records}
     if defaults.source and defaults.source not in origins:
         raise Refusal(
             f"there is no source {defaults.source!r}: there are {listing(origins)}; "

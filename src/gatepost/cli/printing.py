@@ -29,14 +29,14 @@ _GAP = "  "
 
 def show_json(value: object) -> None:
     """One JSON document; times are ISO 8601 in UTC."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_jsonable) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=jsonable) + "\n")
 
 
 def show_json_rows(rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON array, a row per line, written as the rows come."""
     separator = "[\n"
     for row in rows:
-        line = json.dumps(row, ensure_ascii=False, default=_jsonable)
+        line = json.dumps(row, ensure_ascii=False, default=jsonable)
         sys.stdout.write(f"{separator}{line}")
         separator = ",\n"
     sys.stdout.write("[]\n" if separator == "[\n" else "\n]\n")
@@ -143,7 +143,8 @@ def _show_plain(columns: Sequence[str] | None, rows: Sequence[Sequence[str]]) ->
         sys.stdout.write(_GAP.join(padded).rstrip() + "\n")
 
 
-def _jsonable(value: object) -> object:
+def jsonable(value: object) -> object:
+    """For `json.dumps`: times in ISO 8601, sets and tuples as lists, the rest as text."""
     match value:
         case datetime():
             return moment(value)

@@ -31,6 +31,9 @@ EXAMPLES: Mapping[str, str] = {
         '  --stream newsletter --at 2024-03-01T10:00:00Z --note "form 4711"'
     ),
     "consent withdraw": "gatepost consent withdraw anna@kund.example --all --sender acme",
+    "consent dossier": (
+        "gatepost consent dossier anna@kund.example -o anna.html --language sv --sender acme"
+    ),
     "consent import": (
         "gatepost consent import subscribers.csv --source web-form --stream newsletter \\\n"
         "  --basis newsletter-form --map event_at=Signup --dry-run"
