@@ -1,44 +1,53 @@
 """The driver of `gatepost consent import`: a file, row by row, into the ledger.
 
-The file is read three times, each time row by row: once to see that it can be read to its
-end, once for everybody who left, once for what they agreed to. So nothing is recorded of a
-file that breaks off, and no grant is seen before the withdrawals of the same file. Rows go
-into the ledger by the batch, one transaction each; a second import of the same file finds
-everything known and adds nothing.
+The file is read three times, each time row by row: once to count it and to know it again,
+once for everybody who left, once for what they agreed to. So no grant is seen before the
+withdrawals of the same file. Rows go into the ledger by the batch, one transaction each,
+while the next rows are read; a batch is as large as what a running `serve` can wait for.
 
-In: a path and a `Plan`. Out: a `Tally`, and a file of the rows that were refused.
+Each transaction also notes how far the import has come (`store.imports`). Broken off at any
+moment, nothing of a row is half there, and the same command goes on behind the last batch. A
+second import of a file that went through finds everything known and adds nothing.
+
+In: a path and a `Plan`. Out: a `Tally`, and a file of the rows that were refused (`rejects`).
 *Fails:* `Refusal` for a file that cannot be used; `StoreUnavailable`, after which the same
 import can be repeated.
-*Known limits:* a dry run keeps who leaves in memory, because the ledger does not learn it.
+*Known limits:* the file must be one that can be read again, not a pipe.
 """
 
-import csv
+import hashlib
+import json
 import re
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from gatepost.cli.desk import Refusal
-from gatepost.cli.listfile import Sheet, open_sheet
+from gatepost.cli.consent_sifting import Item, Sieve, Sift, Sifted
+from gatepost.cli.desk import Refusal, say
+from gatepost.cli.listfile import Row, Sheet, open_sheet
 from gatepost.cli.printing import progress
+from gatepost.cli.rejects import Refused, Rejects
 from gatepost.consent import rows
 from gatepost.consent.columns import ColumnError, Columns, choose
-from gatepost.consent.evidence import EventKind, Fact
-from gatepost.consent.leaving import has_left
-from gatepost.consent.rows import Defaults, Finding, Frame, RowError
-from gatepost.consent.standing import STRANGER, Person
-from gatepost.mail.address import Address
-from gatepost.store import people
+from gatepost.consent.evidence import EventKind
+from gatepost.consent.rows import Defaults, Frame, RowError
+from gatepost.store import imports, people
 from gatepost.store.engine import Store, Tx
+from gatepost.store.scratch import Scratch
 
-BATCH = 2000  # rows per transaction: a running serve waits no longer than for these
+BATCH = 4000  # rows per transaction, at most
+_FEWEST = 50
+_WAIT_SECONDS = 0.06  # how long a running `serve` is kept from writing
+_PASSED = 20_000  # rows of a batch when most of them have nothing to say
+_STAGES = ("withdrawals", "grants")
 
-_QUOTED = re.compile(r"(['\"]).*?\1")
+_VARYING = re.compile(r"(['\"]).*?\1|\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,45 +77,63 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     unused: tuple[str, ...] = ()
 
-
-class Item(NamedTuple):
-    """One finding, and the row it comes from."""
-
-    line: int
-    row: Sequence[str]
-    finding: Finding
-    note: str
+    def as_text(self) -> str:
+        """For `read_tally`."""
+        return json.dumps({spec.name: getattr(self, spec.name) for spec in fields(self)})
 
 
-class Batch(NamedTuple):
-    """What is to be recorded of one batch, how much is known already, which rows are refused."""
+class Portion(NamedTuple):
+    """Rows that were read: how many, what they say, and those that say nothing usable."""
 
-    new: list[tuple[Address, Sequence[Fact]]]
-    known: int
-    refused: list[tuple[Item, str]]
+    rows: int
+    items: list[Item]
+    refused: list[Refused]
+
+
+class _Done(NamedTuple):
+    """A batch that is committed."""
+
+    sifted: Sifted
+    refused: list[Refused]
+    place: int  # the size of the rejects file then
+    rows: int
+    seconds: float  # for which the store was held
 
 
 def run(store: Store, plan: Plan) -> Tally:
     """Imports the file. Raises `Refusal`."""
-    tally = Tally()
+    if str(plan.file) == "-":
+        raise Refusal("an import is read several times: save it to a file first")
     with ExitStack() as stack:
-        rejects = stack.enter_context(Rejects(plan))
-        tally.rows = _count(plan)
-        importing = _Import(store, plan, tally, rejects)
-        advance = stack.enter_context(progress(f"importing {plan.file.name}", 2 * tally.rows))
-        importing.record(importing.withdrawals(), importing.sift_withdrawals, advance)
-        importing.record(importing.grants(), importing.sift_grants, advance)
-    return tally
+        total, digest = _survey(plan)
+        rejects = stack.enter_context(Rejects(plan.rejects, plan.file, plan.encoding))
+        scratch = stack.enter_context(Scratch()) if plan.dry_run else None
+        importing = _Import(store, plan, rejects, scratch, digest)
+        importing.begin(total)
+        advance = stack.enter_context(progress(f"importing {plan.file.name}", 2 * total))
+        try:
+            importing.work(advance)
+        except KeyboardInterrupt:
+            if not plan.dry_run:
+                say("interrupted: what is said above stands; the same command goes on from there")
+            raise
+    return importing.tally
 
 
-def _count(plan: Plan) -> int:
-    """How many rows there are; reads them all, so that a broken file breaks here."""
+def _survey(plan: Plan) -> tuple[int, str]:
+    """How many rows there are, and what tells this import from others."""
+    known = hashlib.sha256(repr((plan.encoding, plan.renamed, plan.preset)).encode())
+    known.update(repr((plan.defaults, plan.frame.streams, plan.frame.origins)).encode())
+    known.update(repr((str(plan.rejects.absolute()), [*plan.frame.bases])).encode())
     with open_sheet(plan.file, plan.encoding) as sheet:
         _columns(sheet, plan)
-        count = sum(1 for _ in sheet.rows())
+        count = sum(1 for _ in sheet.records())
     if not count:
         raise Refusal(f"{plan.file}: there is nothing below the heading")
-    return count
+    with plan.file.open("rb") as file:
+        while content := file.read(1 << 20):
+            known.update(content)
+    return count, known.hexdigest()
 
 
 def _columns(sheet: Sheet, plan: Plan) -> Columns:
@@ -116,213 +143,192 @@ def _columns(sheet: Sheet, plan: Plan) -> Columns:
         raise Refusal(f"{plan.file}: {error}") from error
 
 
-class Rejects:
-    """The file of refused rows, made with the first of them: line, reason, and the row."""
-
-    def __init__(self, plan: Plan) -> None:
-        if plan.rejects.absolute() == plan.file.absolute():
-            raise Refusal("--rejects names the file that is imported")
-        self._path = plan.rejects
-        self._stack = ExitStack()
-        self._write: Callable[[Sequence[object]], object] | None = None
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Closes the file."""
-        self._stack.close()
-
-    def add(self, heading: Sequence[str], line: int, reason: str, row: Sequence[str]) -> None:
-        """One more."""
-        if self._write is None:
-            file = self._stack.enter_context(self._path.open("w", encoding="utf-8", newline=""))
-            self._write = csv.writer(file).writerow
-            self._write(("line", "reason", *heading))
-        self._write((line, reason, *row))
-
-
 class _Import:
     """One import under way."""
 
-    def __init__(self, store: Store, plan: Plan, tally: Tally, rejects: Rejects) -> None:
-        self._store, self._plan, self._tally, self._rejects = store, plan, tally, rejects
-        self._heading: tuple[str, ...] = ()
-        self._leaving: dict[tuple[str, str], Fact] = {}  # of a dry run
+    def __init__(
+        self, store: Store, plan: Plan, rejects: Rejects, scratch: Scratch | None, digest: str
+    ) -> None:
+        self._store, self._plan, self._digest = store, plan, digest
+        self._rejects, self._scratch = rejects, scratch
+        self._sieve = Sieve(plan.frame.bases, scratch)
+        self._stage = self._rows = self._place = 0
+        self._size = _FEWEST * 4
+        self.tally = Tally()
 
-    def withdrawals(self) -> Iterator[Item | None]:
+    def begin(self, total: int) -> None:
+        """Starts anew, or behind what an import that broke off has committed."""
+        found = None
+        if not self._plan.dry_run:
+            found = self._store.read_now(lambda tx: imports.find(tx, self._digest))
+        if found is not None and found.rejects_bytes <= self._rejects.found:
+            self._stage, self._rows, self._place = found.stage, found.rows, found.rejects_bytes
+            self.tally = _read_tally(found.tally)
+            done = found.stage * total + found.rows
+            say(f"this import was broken off: going on at {done} of {2 * total}")
+        with open_sheet(self._plan.file, self._plan.encoding) as sheet:
+            self._rejects.start(sheet.heading, self._place)
+        self.tally.rows = total
+
+    def work(self, advance: Callable[[int], None]) -> None:
+        """Both stages, from where it stands."""
+        advance(self._stage * self.tally.rows + self._rows)
+        reads = (self._leaving, self._agreeing)
+        sifts: tuple[Sift, Sift] = (self._sieve.withdrawals, self._sieve.grants)
+        with ThreadPoolExecutor(1, thread_name_prefix="import") as pool:
+            for stage in range(self._stage, len(_STAGES)):
+                if stage > self._stage:
+                    self._stage, self._rows = stage, 0
+                self._work_through(reads[stage](), sifts[stage], pool, advance)
+        if not self._plan.dry_run:
+            self._store.write_now(lambda tx: imports.end(tx, self._digest))
+
+    def _work_through(
+        self,
+        found: Iterator[Item | Refused | None],
+        sift: Sift,
+        pool: ThreadPoolExecutor,
+        advance: Callable[[int], None],
+    ) -> None:
+        """Reads a portion while the one before is recorded."""
+        waiting: Future[_Done] | None = None
+        while True:
+            portion = self._portion(found)
+            if waiting is not None:
+                self._note(waiting.result(), advance)
+            if not portion.rows:
+                return
+            waiting = pool.submit(self._commit, portion, sift)
+
+    def _portion(self, found: Iterator[Item | Refused | None]) -> Portion:
+        portion = Portion(0, [], [])
+        count = 0
+        for one in islice(found, _PASSED):
+            count += 1
+            if isinstance(one, Item):
+                portion.items.append(one)
+                if len(portion.items) >= min(self._size, BATCH):
+                    break
+            elif one is not None:
+                portion.refused.append(one)
+        return portion._replace(rows=count)
+
+    def _commit(self, portion: Portion, sift: Sift) -> _Done:
+        """Sifts and records one portion, in one transaction."""
+
+        def work(tx: Tx) -> _Done:
+            begun = time.perf_counter()
+            sifted = sift(tx, portion.items)
+            refused = sorted([*portion.refused, *sifted.refused])
+            lines = self._rejects.as_bytes(refused, self._place)
+            self._rejects.put(lines, self._place)
+            place = self._place + len(lines)
+            if self._scratch is None:
+                people.record_many(tx, sifted.new)
+                self._keep(tx, portion, sifted, refused, place)
+            return _Done(sifted, refused, place, portion.rows, time.perf_counter() - begun)
+
+        if self._scratch is None:
+            return self._store.write_now(work)
+        done = self._store.read_now(work)
+        self._scratch.add((who.key, fact) for who, facts in done.sifted.new for fact in facts)
+        return done
+
+    def _keep(
+        self, tx: Tx, portion: Portion, sifted: Sifted, refused: list[Refused], place: int
+    ) -> None:
+        after = _read_tally(self.tally.as_text())
+        self._count(after, sifted, refused)
+        progress = imports.Progress(self._stage, self._rows + portion.rows, place, after.as_text())
+        imports.keep(tx, self._digest, progress)
+
+    def _note(self, done: _Done, advance: Callable[[int], None]) -> None:
+        """Takes over what is committed, and chooses the size of the next portions by time."""
+        self._count(self.tally, done.sifted, done.refused)
+        self._rows += done.rows
+        self._place = done.place
+        if done.seconds > _WAIT_SECONDS:
+            self._size = max(_FEWEST, int(self._size * max(0.5, _WAIT_SECONDS / done.seconds)))
+        elif done.seconds < _WAIT_SECONDS * 0.8:
+            self._size = min(BATCH, self._size * 5 // 4)
+        advance(done.rows)
+
+    def _count(self, tally: Tally, sifted: Sifted, refused: list[Refused]) -> None:
+        tally.known += sifted.known
+        tally.refused += len(refused)
+        tally.reasons.update(_kind_of(one.reason) for one in refused)
+        for _, facts in sifted.new:
+            for fact in facts:
+                if fact.kind is EventKind.WITHDRAWN:
+                    tally.withdrawals += 1
+                else:
+                    tally.grants += 1
+                    tally.never_count += self._sieve.never_counts(fact)
+
+    def _leaving(self) -> Iterator[Item | None]:
         """Who left; rows that say otherwise, or are wrong, are `None` here."""
         frame, defaults = self._plan.frame, self._plan.defaults
-        for line, row, columns in self._read():
+        for row, columns in self._read():
             item = None
-            if len(row) == columns.width:
-                values = columns.pick(row)
+            if (
+                not row.problem
+                and len(row.fields) == columns.width
+                and columns.may_leave(row.fields)
+            ):
                 try:
-                    found = rows.withdrawal(values, frame, defaults, left=columns.has_left(row))
-                    item = Item(line, row, found, values.get("note", "")) if found else None
+                    left = columns.has_left(row.fields)
+                    found = rows.withdrawal(columns.pick(row.fields), frame, defaults, left=left)
+                    item = Item(row.line, row.fields, found) if found else None
                 except RowError:
                     item = None  # said when grants are read
             yield item
 
-    def grants(self) -> Iterator[Item | None]:
+    def _agreeing(self) -> Iterator[Item | Refused | None]:
         """What people agreed to; every row that is wrong is refused here."""
         frame, defaults = self._plan.frame, self._plan.defaults
-        for line, row, columns in self._read():
-            self._tally.unused = columns.unused
-            item = None
+        for row, columns in self._read():
+            self.tally.unused = columns.unused
             try:
                 values = _values(row, columns)
-                left = columns.has_left(row)
+                left = columns.has_left(row.fields)
                 rows.withdrawal(values, frame, defaults, left=left)
                 found = rows.grant(values, frame, defaults, left=left)
-                item = Item(line, row, found, values.get("note", "")) if found else None
             except RowError as error:
-                self._refuse(line, row, str(error))
-            yield item
-
-    def record(
-        self,
-        items: Iterator[Item | None],
-        sift: Callable[[Sequence[Item], Tx], Batch],
-        advance: Callable[[int], None],
-    ) -> None:
-        """Sifts and records, batch by batch."""
-        while portion := list(islice(items, BATCH)):
-            wanted = [item for item in portion if item is not None]
-            if wanted:
-                self._note(self._commit(partial(sift, wanted)))
-            advance(len(portion))
-
-    def _commit(self, sift: Callable[[Tx], Batch]) -> Batch:
-        if self._plan.dry_run:
-            return self._store.read_now(sift)
-
-        def sift_and_record(tx: Tx) -> Batch:
-            batch = sift(tx)
-            people.record_many(tx, batch.new)
-            return batch
-
-        return self._store.write_now(sift_and_record)
-
-    def sift_withdrawals(self, items: Sequence[Item], tx: Tx) -> Batch:
-        """Those not on record yet; without a time, those of whoever has not left already."""
-        known = _identities(tx, items)
-        persons = _look_up(tx, items)
-        new: list[tuple[Address, Sequence[Fact]]] = []
-        for item in items:
-            address, fact, timeless = item.finding
-            mark = rows.identity(fact, timeless=timeless)
-            seen = known.setdefault(address.key, {})
-            person = persons.get((fact.stream, address.key), STRANGER)
-            if mark in seen or (timeless and has_left(person)):
+                yield Refused(row.line, str(error), row.fields)
                 continue
-            seen[mark] = {fact.kind}
-            new.append((address, [fact]))
-        return Batch(new, len(items) - len(new), [])
-
-    def sift_grants(self, items: Sequence[Item], tx: Tx) -> Batch:
-        """Those not on record yet, as they are to be recorded; and those that are refused."""
-        known = _identities(tx, items)
-        persons = _look_up(tx, items)
-        batch = Batch([], 0, [])
-        duplicates = 0
-        for item in items:
-            address, fact, timeless = item.finding
-            person = self._as_it_would_be(
-                persons.get((fact.stream, address.key), STRANGER), address, fact
+            if found is None:
+                yield None
+                continue
+            insists = values.get("explanation", "")
+            yield Item(
+                row.line, row.fields, found, insists or values.get("note", ""), bool(insists)
             )
-            mark = rows.identity(fact, timeless=timeless)
-            kinds = known.setdefault(address.key, {}).setdefault(mark, set())
-            if kinds and not item.note:
-                duplicates += 1
-                continue
-            try:
-                never = self._never_counts(fact)
-                fact = rows.seen_against(fact, person, item.note, never_counts=never)
-            except RowError as error:
-                batch.refused.append((item, str(error)))
-                continue
-            if fact.kind in kinds or EventKind.RESUBSCRIBED in kinds:
-                duplicates += 1
-                continue
-            kinds.add(fact.kind)
-            batch.new.append((address, [fact]))
-        return batch._replace(known=duplicates)
 
-    def _as_it_would_be(self, person: Person, address: Address, fact: Fact) -> Person:
-        """The person after the withdrawals of a dry run."""
-        leaving = self._leaving.get((fact.stream, address.key))
-        return rows.after(person, leaving) if leaving else person
-
-    def _read(self) -> Iterator[tuple[int, list[str], Columns]]:
+    def _read(self) -> Iterator[tuple[Row, Columns]]:
+        """The rows of the file that are not done yet."""
         with open_sheet(self._plan.file, self._plan.encoding) as sheet:
             columns = _columns(sheet, self._plan)
-            self._heading = sheet.heading
-            for line, row in sheet.rows():
-                yield line, row, columns
+            for row in islice(sheet.records(), self._rows, None):
+                yield row, columns
 
-    def _note(self, batch: Batch) -> None:
-        tally = self._tally
-        tally.known += batch.known
-        for address, facts in batch.new:
-            for fact in facts:
-                if fact.kind is EventKind.WITHDRAWN:
-                    tally.withdrawals += 1
-                    if self._plan.dry_run:
-                        self._leaving[fact.stream, address.key] = fact
-                    continue
-                tally.grants += 1
-                tally.never_count += self._never_counts(fact)
-        for item, reason in batch.refused:
-            self._refuse(item.line, item.row, reason)
 
-    def _never_counts(self, fact: Fact) -> bool:
-        basis = self._plan.frame.bases.find(fact.basis)
-        return basis is not None and basis.never_counts
-
-    def _refuse(self, line: int, row: Sequence[str], reason: str) -> None:
-        self._tally.refused += 1
-        self._tally.reasons[_kind_of(reason)] += 1
-        self._rejects.add(self._heading, line, reason, row)
+def _read_tally(text: str) -> Tally:
+    values = json.loads(text)
+    reasons, unused = Counter(values.pop("reasons")), tuple(values.pop("unused"))
+    return Tally(**values, reasons=reasons, unused=unused)
 
 
 def _kind_of(reason: str) -> str:
     """A reason without the value that it is about, so that alike ones are counted together."""
-    return _QUOTED.sub("...", reason).partition(": ")[0]
+    return _VARYING.sub("...", reason).partition(": ")[0]
 
 
-def _values(row: Sequence[str], columns: Columns) -> dict[str, str]:
-    if len(row) != columns.width:
-        raise RowError(f"the row has {len(row)} fields, the heading {columns.width}")
-    refusal = columns.refusal(row)
+def _values(row: Row, columns: Columns) -> dict[str, str]:
+    if row.problem:
+        raise RowError(row.problem)
+    if len(row.fields) != columns.width:
+        raise RowError(f"the row has {len(row.fields)} fields, the heading {columns.width}")
+    refusal = columns.refusal(row.fields)
     if refusal:
         raise RowError(f"the list itself does not mail this address: {refusal}")
-    return columns.pick(row)
-
-
-def _identities(tx: Tx, items: Sequence[Item]) -> dict[str, dict[bytes, set[EventKind]]]:
-    """What is on record of these people, by the identities that these rows would have."""
-    timeless = any(item.finding.timeless for item in items)
-    recorded = people.recorded_facts(tx, [item.finding.address for item in items])
-    found: dict[str, dict[bytes, set[EventKind]]] = {}
-    for key, facts in recorded.items():
-        marks = found.setdefault(key, {})
-        for fact in facts:
-            marks.setdefault(rows.identity(fact), set()).add(fact.kind)
-            if timeless:
-                marks.setdefault(rows.identity(fact, timeless=True), set()).add(fact.kind)
-    return found
-
-
-def _look_up(tx: Tx, items: Sequence[Item]) -> dict[tuple[str, str], Person]:
-    """The people of these rows, by stream and address key."""
-    wanted: dict[tuple[str, str], list[Address]] = {}
-    for item in items:
-        fact = item.finding.fact
-        wanted.setdefault((fact.stream, fact.sender), []).append(item.finding.address)
-    return {
-        (stream, key): person
-        for (stream, sender), addresses in wanted.items()
-        for key, person in people.look_up(tx, addresses, stream, sender).items()
-    }
+    return columns.pick(row.fields)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 NAMES = (
     "address", "basis", "event_at", "stream", "source", "text_version", "url", "ip",
-    "user_agent", "confirmed_at", "last_activity_at", "withdrawn_at", "categories", "note",
+    "user_agent", "confirmed_at", "last_activity_at", "withdrawn_at", "categories", "note", "explanation",
 )  # fmt: skip
 _YES = frozenset({"1", "yes", "y", "true", "on"})
 _NO = frozenset({"0", "no", "n", "false", "off"})
@@ -133,6 +133,11 @@ class Columns:
     def has_left(self, row: Sequence[str]) -> bool:
         """Whether a sign of the preset says that the person unsubscribed."""
         return any(sign.holds(row[place]) for place, sign in self.left)
+
+    def may_leave(self, row: Sequence[str]) -> bool:
+        """Whether the row could say that the person left: most say nothing of it."""
+        place = self.places.get("withdrawn_at")
+        return (place is not None and bool(row[place])) or self.has_left(row)
 
     def refusal(self, row: Sequence[str]) -> str:
         """Why the program itself would not have mailed this row; "" if nothing says so."""
