@@ -84,6 +84,16 @@ class HttpSettings(Section):
     )
 
 
+class PagesSettings(Section):
+    """The look of pages, letters and footers."""
+
+    templates: PathText = setting(
+        "",
+        "folder whose files win over the shipped templates",
+        detail="Laid out like `templates/`; read at start and with each reload.",
+    )
+
+
 class AdminSettings(Section):
     """Console, API and metrics: a listener of its own."""
 
@@ -192,6 +202,25 @@ class RetentionSettings(Section):
         least="2 years",
     )
     content: Length = setting("7 days", "after the last recipient of a submission is finished")
+    verdicts: Length = setting(
+        "90 days",
+        "who was mailed or not, and why: after a submission is finished",
+        detail="Counts of campaigns and the uses of consents outlive these rows. Complaints are "
+        "weighed against deliveries of weeks ago, and links with a lifetime need theirs.",
+        least="60 days",
+    )
+    campaigns: Length = setting(
+        "2 years",
+        "counts per campaign, after its last submission",
+        detail="Campaigns with rows that are kept longer are kept with them.",
+        least="60 days",
+    )
+    unconfirmed: Length = setting(
+        "30 days",
+        "a sign-up that nobody confirmed, with its address",
+        detail="An unconfirmed request is no consent and proves nothing; nobody is reminded.",
+        least="1 day",
+    )
 
 
 class ComplaintSettings(Section):

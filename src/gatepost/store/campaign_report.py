@@ -2,7 +2,8 @@
 
 In: ids. Out: `CampaignRow`, `CampaignRecipient`, in the shapes that commands print.
 *Fails:* `LookupError` for an id that is none.
-*Known limits:* counts are made from the recipients' rows each time they are asked for.
+*Known limits:* counts are made from the recipients' rows each time they are asked for, and
+from what was counted of rows that are gone (`purging`).
 """
 
 from collections import Counter
@@ -17,6 +18,7 @@ from gatepost.mail.verdict import Disposition
 from gatepost.store.campaigns import SILENCE
 from gatepost.store.engine import Tx
 from gatepost.store.tables import mail as tables
+from gatepost.store.tables.uses import campaign_count
 from gatepost.store.times import from_ms, to_ms
 
 SUMMARY_AFTER = timedelta(minutes=15)
@@ -183,9 +185,11 @@ def _counts(tx: Tx, ids: Sequence[int]) -> dict[int, list[tuple[str, str, str, i
         .where(_s.campaign_id.in_(ids))
         .group_by(_s.campaign_id, _r.verdict, _r.reason, _r.state)
     )
+    gone = select(campaign_count).where(campaign_count.c.campaign.in_(ids))
     counts: dict[int, list[tuple[str, str, str, int]]] = {campaign: [] for campaign in ids}
-    for campaign, verdict, reason, state, number in tx.connection.execute(query):
-        counts[campaign].append((verdict, reason, state, number))
+    for statement in (query, gone):
+        for campaign, verdict, reason, state, number in tx.connection.execute(statement):
+            counts[campaign].append((verdict, reason, state, number))
     return counts
 
 

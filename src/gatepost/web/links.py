@@ -99,7 +99,9 @@ class Links:
         if lifetime is None:
             return False  # the usual case takes no look-up
         received = await self._site.store.read(lambda tx: received_at(tx, claim.submission))
-        return received is not None and lifetime.after(received) < self._site.store.now()
+        if received is None:
+            return claim.submission != 0  # the row is kept as long as links work, and is gone
+        return lifetime.after(received) < self._site.store.now()
 
     def _configured(self, tag: int) -> Stream | None:
         streams = self._site.streams()

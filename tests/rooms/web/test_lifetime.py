@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from gatepost.consent.evidence import EventKind
+from gatepost.consent.tokens import Claim, Purpose, stream_tag
 from gatepost.mail.duration import parse
 from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
@@ -69,10 +70,23 @@ async def test_the_page_for_an_old_link_shows_the_way_out(tmp_path, language):
         assert "Acme AB" in page.text
 
 
-async def test_a_submission_that_is_not_on_record_has_no_age(tmp_path):
+async def test_a_submission_that_is_gone_was_older_than_any_link(tmp_path):
+    """Its row is kept at least as long as links work (`[retention] verdicts`)."""
     async with (
         served(tmp_path, lifetime=LIFETIME) as site,
         httpx.AsyncClient(base_url=site.url) as client,
     ):
         anna = await site.subscribe("anna@example.org", "newsletter")
-        assert (await client.get(f"/p/{site.token(anna, purpose='p')}")).status_code == 200
+        assert (await client.get(f"/p/{site.token(anna, purpose='p')}")).status_code == 410
+        assert (await client.post(f"/u/{site.token(anna)}")).status_code == 200
+
+
+async def test_a_link_of_no_submission_has_no_age(tmp_path):
+    async with (
+        served(tmp_path, lifetime=LIFETIME) as site,
+        httpx.AsyncClient(base_url=site.url) as client,
+    ):
+        anna = await site.subscribe("anna@example.org", "newsletter")
+        claim = Claim(anna, stream_tag("newsletter"), 0)
+        link = f"/p/{site.ring.seal(Purpose.PREFERENCES, claim)}"
+        assert (await client.get(link)).status_code == 200
