@@ -8,9 +8,12 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
+from gatepost.app.questions import questions_for
 from gatepost.app.texts import Texts
+from gatepost.consent.bases import Bases
 from gatepost.consent.evidence import EventKind, Fact, TextState
 from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
+from gatepost.flow.decide.policy import Policy
 from gatepost.mail.address import parse
 from gatepost.mail.duration import Duration
 from gatepost.mail.sender import Sender
@@ -160,7 +163,9 @@ async def served(
     names = [KnownStream(stream.name, stream.sender) for stream in streams.values()]
     names += [KnownStream(*pair) for pair in (retired or {}).items()]
     await store.write(lambda tx: remember_streams(tx, names))
-    servers = [Server(app, bind("127.0.0.1", 0)) for app in (recipient_app(site), admin_app(site))]
+    policy = Policy(streams=streams, senders=SENDERS, bases=Bases.built_in())
+    apps = recipient_app(site), admin_app(site, questions_for(store, lambda: policy))
+    servers = [Server(app, bind("127.0.0.1", 0)) for app in apps]
     here.port, here.admin_port = (server.port for server in servers)
     for server in servers:
         await server.start()

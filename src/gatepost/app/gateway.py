@@ -21,6 +21,7 @@ from gatepost.app.composing import Composer
 from gatepost.app.holders import holders
 from gatepost.app.housekeeping import Housekeeping, quarantine_until
 from gatepost.app.notices import Notices
+from gatepost.app.questions import questions_for
 from gatepost.app.supervisor import Place
 from gatepost.app.texts import FALLBACK, Texts
 from gatepost.app.wiring import Wiring, ring_of, tls_context, wire
@@ -205,9 +206,11 @@ class Gateway:
             stack, "http", recipient_app(site), settings.http.address, settings.http.port
         )
         if self._leads:
+            questions = questions_for(self.store, lambda: self._wiring.policy)
             self.admin = await self._serve(
-                stack, "admin", admin_app(site), settings.admin.address, settings.admin.port
-            )
+                stack, "admin", admin_app(site, questions), settings.admin.address,
+                settings.admin.port,
+            )  # fmt: skip
 
     async def _serve(
         self, stack: AsyncExitStack, door: str, application: object, address: str, port: int

@@ -63,9 +63,15 @@ class CampaignRecipient:
     last_reply: str
 
 
-def list_all(tx: Tx, limit: int = 100) -> list[CampaignRow]:
-    """The newest campaigns with their counts, newest first."""
+def list_all(
+    tx: Tx, limit: int = 100, *, before: int | None = None, senders: Sequence[str] | None = None
+) -> list[CampaignRow]:
+    """The newest campaigns with their counts, newest first; of some senders, or of all."""
     newest = select(_c.id).order_by(_c.id.desc()).limit(limit)
+    if before is not None:
+        newest = newest.where(_c.id < before)
+    if senders is not None:
+        newest = newest.where(_c.sender.in_(senders))
     return _rows(tx, list(tx.connection.execute(newest).scalars()))
 
 

@@ -63,22 +63,33 @@ class Lifting(NamedTuple):
 
 def add(tx: Tx, entries: Sequence[Entry], *, actor: str, method: str) -> int:
     """Records what is not in force already; how many these were."""
-    by_sender: dict[str, list[Entry]] = {}
-    for entry in entries:
-        by_sender.setdefault(entry.sender, []).append(entry)
-    new: dict[tuple[str, ...], tuple[Address, Fact]] = {}
-    for sender, wanted in by_sender.items():
-        persons = people.look_up(tx, [entry.address for entry in wanted], "", sender)
-        for entry in wanted:
+    return sum(add_each(tx, entries, actor=actor, method=method))
+
+
+def add_each(tx: Tx, entries: Sequence[Entry], *, actor: str, method: str) -> list[bool]:
+    """The same, saying of each entry whether it was new."""
+    by_sender: dict[str, list[int]] = {}
+    for place, entry in enumerate(entries):
+        by_sender.setdefault(entry.sender, []).append(place)
+    new = [False] * len(entries)
+    facts: dict[tuple[str, ...], tuple[Address, list[Fact]]] = {}
+    for sender, places in by_sender.items():
+        persons = people.look_up(tx, [entries[place].address for place in places], "", sender)
+        for place in places:
+            entry = entries[place]
             in_force = persons.get(entry.address.key, STRANGER).suppressions
-            if not any((one.scope, one.reason) == (entry.scope, entry.reason) for one in in_force):
-                key = (entry.address.key, sender, entry.scope, entry.reason)
-                fact = Fact(
-                    kind=EventKind.SUPPRESSED, at=tx.now, sender=entry.sender, scope=entry.scope,
-                    suppression=entry.reason, actor=actor, method=method, note=entry.note,
-                )  # fmt: skip
-                new[key] = entry.address, fact
-    return people.record_many(tx, ((address, [fact]) for address, fact in new.values()))
+            key = (entry.address.key, sender, entry.scope, entry.reason)
+            if key in facts or any(
+                (one.scope, one.reason) == (entry.scope, entry.reason) for one in in_force
+            ):
+                continue
+            fact = Fact(
+                kind=EventKind.SUPPRESSED, at=tx.now, sender=entry.sender, scope=entry.scope,
+                suppression=entry.reason, actor=actor, method=method, note=entry.note,
+            )  # fmt: skip
+            new[place], facts[key] = True, (entry.address, [fact])
+    people.record_many(tx, facts.values())
+    return new
 
 
 def lift(

@@ -1,7 +1,7 @@
 """The administrators' application: metrics and health, on a listener of its own.
 
 In: ASGI requests. Out: `/metrics` in the format that the scraper asks for, `/healthz` and
-`/readyz`. It is bound to loopback unless configured otherwise.
+`/readyz`; the API under `/api`. It is bound to loopback unless configured otherwise.
 """
 
 import os
@@ -13,12 +13,14 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gatepost.web.answer import Answer
+from gatepost.web.api.application import add_api
+from gatepost.web.api.questions import Questions
 from gatepost.web.health import LOOK, add_health
 from gatepost.web.site import Site
 
 
-def admin_app(site: Site) -> FastAPI:
-    """The application for the admin listener."""
+def admin_app(site: Site, questions: Questions) -> FastAPI:
+    """The application for the admin listener; `questions` are what the API asks of `app`."""
     app = FastAPI(
         title="Gatepost", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
@@ -29,6 +31,7 @@ def admin_app(site: Site) -> FastAPI:
 
     app.add_api_route("/metrics", metrics, methods=[*LOOK])
     add_health(app, site, tell=True)
+    add_api(app, site, questions)
     return app
 
 

@@ -10,7 +10,7 @@ the ids that a command changed.
 quarantine.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -60,12 +60,22 @@ class QuarantineRow:
 
 
 def list_quarantine(
-    tx: Tx, *, stream: str | None = None, after: int = 0, limit: int = 1000
+    tx: Tx,
+    *,
+    stream: str | None = None,
+    senders: Sequence[str] | None = None,
+    after: int = 0,
+    limit: int = 1000,
 ) -> list[QuarantineRow]:
-    """What is in quarantine, in the order of ids, `limit` at a time from the id `after`."""
+    """What is in quarantine, in the order of ids, `limit` at a time from the id `after`.
+
+    Of one stream and of some senders, or of all.
+    """
     query = _query().where(_r.id > after).order_by(_r.id).limit(limit)
     if stream is not None:
         query = query.where(_s.stream == stream)
+    if senders is not None:
+        query = query.where(_s.sender.in_(senders))
     return [_row(row) for row in tx.connection.execute(query)]
 
 
@@ -75,6 +85,15 @@ def show(tx: Tx, recipient: int) -> tuple[QuarantineRow, bytes]:
     if row is None:
         raise LookupError(f"{recipient} is not in quarantine")
     return _row(row), content.load(tx, row.submission)
+
+
+def senders_of(tx: Tx, ids: Iterable[int]) -> dict[int, str]:
+    """Whose mail the rows are, of those among `ids` that are in quarantine."""
+    owners: dict[int, str] = {}
+    for chunk in chunks(sorted(set(ids))):
+        rows = tx.connection.execute(_query().where(_r.id.in_(chunk)))
+        owners |= {row.id: row.sender for row in rows}
+    return owners
 
 
 def release(tx: Tx, ids: Iterable[int], reason: str) -> list[int]:

@@ -1,0 +1,101 @@
+"""The API as a whole: `/api/v1`, its OpenAPI document and the page that shows it.
+
+In: a site and the questions that only `app` can answer. Out: an ASGI application that
+`add_api` mounts on the administrators' one.
+
+*Known limits:* the document describes the API as it is; earlier versions are not kept.
+"""
+
+from fastapi import FastAPI, Request, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+
+from gatepost import __version__
+from gatepost.web.answer import CSS, HTML, Answer, Headers
+from gatepost.web.api import (
+    audience,
+    campaigns,
+    consents,
+    docs,
+    problems,
+    quarantine,
+    suppressions,
+    withdrawals,
+)
+from gatepost.web.api.gate import Gate
+from gatepost.web.api.problems import Problem
+from gatepost.web.api.questions import Questions
+from gatepost.web.site import Site
+
+PREFIX = "/api"
+_NONE: Headers = ()
+_ABOUT = """\
+Consents, withdrawals, audience checks, suppressions, campaigns and the quarantine, for programs.
+A request carries a key (`gatepost apikey add`) as `Authorization: Bearer …`; addresses stand in
+bodies, never in URLs. Refusals are problem details (RFC 9457); what belongs to another sender is
+answered as what does not exist. Lists come in pages: a `Link` header with `rel="next"` names the
+next one. `503` with `Retry-After` means that the store is away: nothing was done.
+"""
+
+
+def add_api(app: FastAPI, site: Site, questions: Questions) -> None:
+    """Puts the API under `/api` of the administrators' application."""
+    app.mount(PREFIX, Gate(site.store, _rooms(site, questions)))
+
+
+def _rooms(site: Site, questions: Questions) -> FastAPI:
+    app = FastAPI(
+        title="Gatepost",
+        version=__version__,
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
+    bearer = HTTPBearer(auto_error=False, description="a key of `gatepost apikey add`")
+    for routes in (
+        withdrawals.router(site),
+        consents.router(site, questions),
+        audience.router(site, questions),
+        suppressions.router(site),
+        campaigns.router(site),
+        quarantine.router(site),
+    ):
+        app.include_router(routes, prefix="/v1", dependencies=[Security(bearer)])
+
+    async def page() -> Response:
+        return Answer(200, docs.page(app.openapi()), HTML).response()
+
+    async def style() -> Response:
+        return Answer(200, docs.STYLE, CSS).response()
+
+    app.add_api_route("/docs", page, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route("/docs.css", style, methods=["GET", "HEAD"], include_in_schema=False)
+    _add_troubles(app)
+    return app
+
+
+def _add_troubles(app: FastAPI) -> None:
+    async def refused(_: Request, error: Exception) -> Response:
+        status, extra = 404, _NONE
+        if isinstance(error, HTTPException):
+            status = error.status_code
+            allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
+            extra = ((b"allow", allowed.encode("ascii")),) if allowed else ()
+        details = {404: "there is nothing here", 405: "the method is not for this", 400: "no JSON"}
+        return Problem(status, details.get(status, "refused"), extra).answer().response()
+
+    async def problem(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)  # noqa: S101  what it is registered for
+        return error.answer().response()
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        return problems.invalid(error.errors()).answer().response()
+
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(Problem, problem)
+    app.add_exception_handler(RequestValidationError, invalid)
