@@ -21,7 +21,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from itertools import islice
@@ -175,30 +174,14 @@ class _Import:
         advance(self._stage * self.tally.rows + self._rows)
         reads = (self._leaving, self._agreeing)
         sifts: tuple[Sift, Sift] = (self._sieve.withdrawals, self._sieve.grants)
-        with ThreadPoolExecutor(1, thread_name_prefix="import") as pool:
-            for stage in range(self._stage, len(_STAGES)):
-                if stage > self._stage:
-                    self._stage, self._rows = stage, 0
-                self._work_through(reads[stage](), sifts[stage], pool, advance)
+        for stage in range(self._stage, len(_STAGES)):
+            if stage > self._stage:
+                self._stage, self._rows = stage, 0
+            found = reads[stage]()
+            while (portion := self._portion(found)).rows:
+                self._note(self._commit(portion, sifts[stage]), advance)
         if not self._plan.dry_run:
             self._store.write_now(lambda tx: imports.end(tx, self._digest))
-
-    def _work_through(
-        self,
-        found: Iterator[Item | Refused | None],
-        sift: Sift,
-        pool: ThreadPoolExecutor,
-        advance: Callable[[int], None],
-    ) -> None:
-        """Reads a portion while the one before is recorded."""
-        waiting: Future[_Done] | None = None
-        while True:
-            portion = self._portion(found)
-            if waiting is not None:
-                self._note(waiting.result(), advance)
-            if not portion.rows:
-                return
-            waiting = pool.submit(self._commit, portion, sift)
 
     def _portion(self, found: Iterator[Item | Refused | None]) -> Portion:
         portion = Portion(0, [], [])
