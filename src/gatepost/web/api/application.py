@@ -24,7 +24,7 @@ from gatepost.web.api import (
     suppressions,
     withdrawals,
 )
-from gatepost.web.api.gate import Gate
+from gatepost.web.api.gate import ENDED_BY, Gate
 from gatepost.web.api.problems import Problem
 from gatepost.web.api.questions import Questions
 from gatepost.web.site import Site
@@ -79,7 +79,10 @@ def _rooms(site: Site, questions: Questions) -> FastAPI:
 
 
 def _add_troubles(app: FastAPI) -> None:
-    async def refused(_: Request, error: Exception) -> Response:
+    async def refused(request: Request, error: Exception) -> Response:
+        ended_by: Problem | None = request.scope.get(ENDED_BY)
+        if ended_by is not None:
+            return ended_by.answer().response()
         status, extra = 404, _NONE
         if isinstance(error, HTTPException):
             status = error.status_code

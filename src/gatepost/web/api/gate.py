@@ -25,6 +25,8 @@ from gatepost.web.visitor import Scope, header
 
 MOST_BYTES = 8 * 1024 * 1024
 KEY = "gatepost.api_key"  # where in the scope the rooms find it
+ENDED_BY = "gatepost.ended_by"  # the refusal that ended the reading of the body
+TOO_LARGE = Problem(413, f"a request has at most {MOST_BYTES} bytes: send it in parts")
 _OPEN = ("/docs", "/docs.css", "/openapi.json")
 _ALWAYS: Headers = (
     (b"cache-control", b"no-store"),
@@ -33,9 +35,6 @@ _ALWAYS: Headers = (
     (b"content-security-policy", b"default-src 'none'; style-src 'self'; frame-ancestors 'none'"),
 )
 
-
-class _TooLarge(Exception):  # noqa: N818  an answer
-    pass
 
 
 class Gate:
@@ -90,8 +89,6 @@ def _refusal(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
-        case _TooLarge():
-            return Problem(413, f"a request has at most {MOST_BYTES} bytes: send it in parts")
         case StoreUnavailable():
             maillog.store_unavailable("api", error)
             return problems.unavailable("the store is out of reach: try again later")
@@ -109,7 +106,7 @@ def _path(scope: Scope) -> str:
 def _bounded(scope: Scope, receive: Receive) -> Receive:
     length = header(scope, b"content-length")
     if length.isdigit() and int(length) > MOST_BYTES:
-        raise _TooLarge
+        raise TOO_LARGE
     seen = 0
 
     async def receive_on() -> MutableMapping[str, Any]:
@@ -117,7 +114,8 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > MOST_BYTES:
-            raise _TooLarge
+            scope[ENDED_BY] = TOO_LARGE  # FastAPI takes whatever is raised here for bad JSON
+            raise TOO_LARGE
         return message
 
     return receive_on
