@@ -52,6 +52,10 @@ _queued = Gauge(
     "gatepost_queued_recipients", "Recipients in the spool by state", ["state"],
     multiprocess_mode="livemostrecent",
 )  # fmt: skip
+_forged = Gauge(
+    "gatepost_forged_events", "Events that no gateway recorded; they are never sealed",
+    multiprocess_mode="livemostrecent",
+)  # fmt: skip
 _unsigned = Gauge(
     "gatepost_unsigned_streams",
     "Bulk streams whose one-click headers no DKIM signature of ours covers",
@@ -61,6 +65,18 @@ _observing = Gauge(
     "gatepost_observing_streams", "Bulk streams in mode observe: consent is not enforced",
     multiprocess_mode="livemostrecent",
 )  # fmt: skip
+
+_welcomes = Counter("gatepost_welcomes", "Welcome mails that upstream took")
+_welcomes_waiting = Gauge(
+    "gatepost_welcomes_waiting", "Welcome mails that have neither arrived nor failed",
+    multiprocess_mode="livemostrecent",
+)  # fmt: skip
+_oldest_welcome = Gauge(
+    "gatepost_oldest_welcome_seconds", "How long the oldest of them has been waiting",
+    multiprocess_mode="livemostrecent",
+)  # fmt: skip
+WELCOME_TARGET_HOURS = 1  # JU-18
+WELCOME_ALARM_HOURS = 24
 
 Addresses = Literal["plain", "hashed", "none"]
 
@@ -236,6 +252,44 @@ def withdrawn(subject: str, sender: str, stream: str, method: str) -> None:
     _log.info("withdrawn", subject=subject, sender=sender, stream=stream or "*", method=method)
 
 
+def signed_up(
+    recipient: str, *, source: str, sender: str, asked: Sequence[str], joined: Sequence[str]
+) -> None:
+    """A form was sent: `asked` waits for its confirmation, `joined` holds at once.
+
+    Both are empty where the same was asked just before.
+    """
+    _log.info(
+        "signed up",
+        recipient=address(recipient),
+        source=source or "preferences",
+        sender=sender,
+        asked=list(asked),
+        joined=list(joined),
+    )
+
+
+def confirmed(subject: str, sender: str, streams: Sequence[str]) -> None:
+    """Somebody confirmed what was asked for."""
+    _log.info("confirmed", subject=subject, sender=sender, streams=list(streams))
+
+
+def welcomed(subject: str, sender: str, stream: str) -> None:
+    """Upstream took a welcome mail: from now on the consent counts."""
+    _welcomes.inc()
+    _log.info("welcomed", subject=subject, sender=sender, stream=stream)
+
+
+def welcomes_late(count: int, hours: float) -> None:
+    """So many welcomes wait; `hours` is how long the oldest has. 0 means all is well (JU-18)."""
+    _welcomes_waiting.set(count)
+    _oldest_welcome.set(hours * 3600)
+    if hours >= WELCOME_ALARM_HOURS:
+        _log.error("welcome mail is a day late: who signed up gets nothing", waiting=count)
+    elif hours >= WELCOME_TARGET_HOURS:
+        _log.warning("welcome mail is late", waiting=count, hours=round(hours, 1))
+
+
 def bad_link(page: str, visitor: str) -> None:
     """Somebody opened a link that is none of ours, or was altered."""
     _log.info("link does not open", page=page, visitor=visitor)
@@ -309,6 +363,28 @@ def needs_restart(settings: Sequence[str]) -> None:
 def reload_failed(errors: str) -> None:
     """The new configuration is no good; the old one stays in force."""
     _log.error("configuration not reloaded, the old one stays in force", errors=errors)
+
+
+def keys_changed(current: int) -> None:
+    """The file of link keys has changed; links are made with this key from now on."""
+    _log.info("link keys reloaded", current=current)
+
+
+def keys_unreadable(error: str) -> None:
+    """The file of link keys has changed and cannot be used; the ring stays as it was."""
+    _internal_errors.labels("link keys").inc()
+    _log.error("link keys not reloaded, the old ones stay in force", error=error)
+
+
+def forged_events(new: Sequence[int], count: int) -> None:
+    """Somebody put events into the ledger's table by hand: `new` ones, `count` in all."""
+    _forged.set(count)
+    if new:
+        _log.critical(
+            "events that no gateway recorded: they are not sealed, see gatepost ledger verify",
+            events=list(new[:20]),
+            count=count,
+        )
 
 
 def unsigned_streams(streams: Sequence[str]) -> None:

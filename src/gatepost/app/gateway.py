@@ -18,14 +18,18 @@ from functools import partial
 
 from gatepost import __version__, maillog
 from gatepost.app.composing import Composer
+from gatepost.app.correspondence import Correspondence
+from gatepost.app.dossier import Dossiers
+from gatepost.app.farewell import Farewell
 from gatepost.app.holders import holders
 from gatepost.app.housekeeping import Housekeeping, quarantine_until
+from gatepost.app.link_keys import LinkKeys
 from gatepost.app.notices import Notices
 from gatepost.app.questions import questions_for
 from gatepost.app.supervisor import Place
 from gatepost.app.texts import FALLBACK, Texts
-from gatepost.app.wiring import Wiring, ring_of, tls_context, wire
-from gatepost.config import Settings, to_streams
+from gatepost.app.wiring import Wiring, confirming, tls_context, wire
+from gatepost.config import Settings
 from gatepost.config.gateway import SmtpSettings
 from gatepost.flow.accept.door import Role, Tls
 from gatepost.flow.accept.passwords import Passwords
@@ -94,11 +98,12 @@ class Gateway:
     async def reload(self, settings: Settings) -> None:
         """Puts `settings` in force.
 
-        Raises `WiringError` or `StoreUnavailable`, and then nothing has changed.
+        Raises `WiringError`, `TextsError` or `StoreUnavailable`, and then nothing has changed.
         """
         fixed = _bound_to_start(self._wiring.settings, settings)
         wiring = wire(settings)
         await self._remember_streams(wiring)
+        await asyncio.to_thread(self.texts.load, settings.pages.templates)
         self._wiring = wiring
         for listener in self.smtp:
             listener.reconfigure(clients=self._wiring.clients, limits=self._wiring.limits)
@@ -117,8 +122,10 @@ class Gateway:
         stack.callback(self.store.close)
         self._configure_log()
         await self._remember_streams(self._wiring)
-        self.texts = Texts()
-        self._ring = ring_of(self.store.keys)
+        self.texts = Texts(settings.pages.templates)
+        self._ring = LinkKeys(settings.server.data_dir, self.store.keys)
+        self.letters = Correspondence(self.texts, lambda: self._wiring, self._ring)
+        self.farewell = Farewell(self.letters.write, lambda: self._wiring.policy, self._ring)
         names = holders(settings.server.data_dir)
         self.queue = Queue(self.store, holder=names[self._place.number], retry_after=_pause_after)
         self.outbound = self._make_outbound()
@@ -144,7 +151,7 @@ class Gateway:
         def takes_eight_bit(upstream: str) -> bool | None:
             return self.outbound.takes_eight_bit(upstream)
 
-        composer = Composer(lambda: self._wiring, self.texts, lambda: self._ring, takes_eight_bit)
+        composer = Composer(lambda: self._wiring, self.texts, self._ring, takes_eight_bit)
 
         async def load(submission: int) -> bytes:
             return await self.store.read(partial(content.load, submission=submission))
@@ -193,7 +200,7 @@ class Gateway:
         settings = self._wiring.settings
         site = Site(
             store=self.store,
-            ring=lambda: self._ring,
+            ring=self._ring,
             streams=lambda: self._wiring.policy.streams,
             senders=lambda: self._wiring.policy.senders,
             texts=self.texts,
@@ -201,6 +208,12 @@ class Gateway:
             ready=self._ready,
             trusted_proxies=lambda: self._wiring.settings.http.trusted_proxies,
             link_lifetime=lambda: self._wiring.settings.links.lifetime,
+            logos=lambda: self._wiring.logos,
+            on_left_again=self._keep_back,
+            letters=self.letters.write,
+            confirming=lambda: confirming(self._wiring),
+            farewell=self.farewell.write,
+            dossier=Dossiers(self.store, self.texts, lambda: self._wiring),
         )
         self.pages = await self._serve(
             stack, "http", recipient_app(site), settings.http.address, settings.http.port
@@ -273,12 +286,13 @@ class Gateway:
 
         return Returns(
             store=self.store,
-            ring=lambda: self._ring,
+            ring=self._ring,
             policy=lambda: self._wiring.policy,
             hostname=lambda: self._wiring.hostname,
             soft_limit=lambda: self._wiring.settings.bounces.soft_limit,
             confirm=confirm,
             on_ended=self._keep_back,
+            notify=self.farewell.write,
         )
 
     def _on_withdrawn(self, subject: int, sender: str, stream: str) -> None:
@@ -341,16 +355,10 @@ _NOT_YET = (
 def _without_effect(settings: Settings) -> Sequence[str]:
     """Settings that were changed from their default and that nothing acts on yet."""
     sections = ((getattr(settings, section), section, key) for section, key in _NOT_YET)
-    changed = [
+    return [
         f"{section}.{key}"
         for given, section, key in sections
         if getattr(given, key) != getattr(type(given)(), key)
-    ]
-    waiting = timedelta(hours=48)  # the default of `release_within`
-    return changed + [
-        f"streams.{stream.name}.release_within"
-        for stream in to_streams(settings).values()
-        if stream.release_within != waiting
     ]
 
 

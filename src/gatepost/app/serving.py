@@ -25,7 +25,7 @@ import uvloop
 from gatepost import maillog
 from gatepost.app.gateway import Gateway
 from gatepost.app.supervisor import Place, Supervisor
-from gatepost.app.texts import TextsError
+from gatepost.app.trouble import TextsError
 from gatepost.app.wiring import WiringError
 from gatepost.config import ConfigErrors, Settings, load
 from gatepost.store.engine import StoreUnavailable
@@ -132,7 +132,7 @@ def _settle_memory() -> None:
 async def _reload(gateway: Gateway, path: Path) -> None:
     try:
         await gateway.reload(await asyncio.to_thread(load, path, os.environ))
-    except (ConfigErrors, WiringError, StoreUnavailable) as errors:
+    except (ConfigErrors, WiringError, TextsError, StoreUnavailable) as errors:
         maillog.reload_failed(str(errors))
 
 

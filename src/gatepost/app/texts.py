@@ -32,6 +32,9 @@ from jinja2 import (
 from jinja2.runtime import Context
 
 import gatepost
+from gatepost.app.dates import day, moment
+from gatepost.app.overrides import check_overrides
+from gatepost.app.trouble import TextsError
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 
@@ -45,10 +48,6 @@ UNSUBSCRIBE_MARKER = "{{unsubscribe_url}}"
 PREFERENCES_MARKER = "{{preferences_url}}"
 
 _TEXT_WIDTH = 72
-
-
-class TextsError(Exception):
-    """The templates cannot be used; the message names the file and what is wrong with it."""
 
 
 class Both(NamedTuple):
@@ -74,16 +73,23 @@ class Texts:
     """
 
     def __init__(self, overrides: Path | None = None) -> None:
-        folders = [folder for folder in (overrides, templates_folder()) if folder is not None]
-        self.folders: Sequence[Path] = tuple(folders)
         self.languages = LANGUAGES
-        self._catalogues = {language: _catalogue(folders, language) for language in LANGUAGES}
-        self._environment = self._make_environment(folders)
-        for name in self._environment.list_templates(extensions=("html", "txt", "css")):
+        self.load(overrides)
+
+    def load(self, overrides: Path | None) -> None:
+        """Reads everything anew; raises `TextsError`, and then nothing has changed."""
+        folders = [folder for folder in (overrides, templates_folder()) if folder is not None]
+        catalogues = {language: _catalogue(folders, language) for language in LANGUAGES}
+        environment = _environment(folders, catalogues)
+        for name in environment.list_templates(extensions=("html", "txt", "css")):
             try:
-                self._environment.get_template(name)
+                environment.get_template(name)
             except (TemplateError, UnicodeError) as error:
                 raise TextsError(f"template {name}: {error}") from error
+        if overrides is not None:
+            check_overrides(overrides, templates_folder(), environment)
+        self.folders: Sequence[Path] = tuple(folders)
+        self._environment = environment
 
     def render(self, name: str, language: str, /, **values: object) -> str:
         """The template `name`, such as `pages/unsubscribe.html`, in `language`."""
@@ -142,33 +148,36 @@ class Texts:
         text = self.render(f"{name}.txt", language, **values)
         return Both(text, self.render(f"{name}.html", language, **values))
 
-    def _make_environment(self, folders: Sequence[Path]) -> Environment:
-        environment = Environment(
-            loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
-            autoescape=select_autoescape(("html",)),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-            cache_size=-1,
-            extensions=["jinja2.ext.i18n"],
-        )
 
-        @pass_context
-        def translate(context: Context, message: str) -> str:
-            return self._catalogues[context["language"]].get(message) or message
+def _environment(
+    folders: Sequence[Path], catalogues: Mapping[str, Mapping[str, str]]
+) -> Environment:
+    environment = Environment(
+        loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
+        autoescape=select_autoescape(("html",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+        extensions=["jinja2.ext.i18n"],
+    )
 
-        @pass_context
-        def translate_plural(context: Context, one: str, many: str, count: int) -> str:
-            return translate(context, one if count == 1 else many)
+    @pass_context
+    def translate(context: Context, message: str) -> str:
+        return catalogues[context["language"]].get(message) or message
 
-        # The extension's methods are added to the environment when it is loaded.
-        environment.install_gettext_callables(  # type: ignore[attr-defined]
-            translate, translate_plural, newstyle=True
-        )
-        environment.filters["wrap"] = _wrap
-        environment.globals["languages"] = LANGUAGES
-        return environment
+    @pass_context
+    def translate_plural(context: Context, one: str, many: str, count: int) -> str:
+        return translate(context, one if count == 1 else many)
+
+    # The extension's methods are added to the environment when it is loaded.
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        translate, translate_plural, newstyle=True
+    )
+    environment.filters.update({"wrap": _wrap, "day": day, "moment": moment})
+    environment.globals["languages"] = LANGUAGES
+    return environment
 
 
 def templates_folder() -> Path:

@@ -33,8 +33,10 @@ from gatepost.flow.edit import DkimKey, load_key
 from gatepost.flow.inbound import Sorting
 from gatepost.flow.transmit.route import Route, Tls
 from gatepost.mail.duration import Duration
+from gatepost.mail.picture import Picture, picture
 from gatepost.mail.placeholder import Spellings
 from gatepost.store.keys import StoreKeys
+from gatepost.web.site import Confirming
 
 
 class WiringError(Exception):
@@ -54,6 +56,7 @@ class Wiring:
     routes: Mapping[str, Route]
     retry_for: Mapping[str, timedelta]
     dkim: Mapping[str, tuple[DkimKey, ...]]
+    logos: Mapping[str, Picture]
     placeholders: Spellings
 
 
@@ -77,6 +80,7 @@ def wire(settings: Settings) -> Wiring:
         routes={name: _route(name, given, hostname) for name, given in upstreams.items()},
         retry_for={name: in_time(given.retry_for) for name, given in upstreams.items()},
         dkim={name: _keys(sender.dkim) for name, sender in settings.senders.items()},
+        logos={name: _logo(one.logo) for name, one in settings.senders.items() if one.logo},
         placeholders=to_placeholders(settings),
     )
 
@@ -99,6 +103,12 @@ def tls_context(listener: SmtpSettings) -> ssl.SSLContext | None:
             f"{listener.certificate}: the certificate cannot be used: {error}"
         ) from error
     return context
+
+
+def confirming(wiring: Wiring) -> Confirming:
+    """How sign-ups are confirmed, for the pages."""
+    given = wiring.settings.consent
+    return Confirming(given.confirm_within, given.confirm_again)
 
 
 def in_time(duration: Duration) -> timedelta:
@@ -154,3 +164,10 @@ def _keys(given: Sequence[DkimSettings]) -> tuple[DkimKey, ...]:
         except (OSError, ValueError) as error:
             raise WiringError(f"{one.key}: the DKIM key cannot be used: {error}") from error
     return tuple(keys)
+
+
+def _logo(path: Path) -> Picture:
+    try:
+        return picture(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise WiringError(f"{path}: the logo cannot be used: {error}") from error

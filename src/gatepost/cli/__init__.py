@@ -17,9 +17,11 @@ from gatepost.cli import (
     config,
     consent,
     dkim,
+    keys,
     ledger,
     quarantine,
     queue,
+    retention,
     sender,
     source,
     suppression,
@@ -92,6 +94,8 @@ for _noun in (
     suppression,
     apikey,
     ledger,
+    retention,
+    keys,
     dkim,
 ):
     app.add_typer(_noun.app, name=_noun.__name__.rpartition(".")[2])

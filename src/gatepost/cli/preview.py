@@ -137,7 +137,8 @@ def _compose(  # noqa: PLR0917  called once
     if client is not None and client not in clients:
         raise Refusal(f"the client {client!r} may not send on the stream {stream.name}")
     ring = Ring({0: secrets.token_bytes(KEY_BYTES)}, 0)
-    composer = Composer(lambda: wiring, Texts(), lambda: ring, lambda _: not seven_bit)
+    texts = Texts(desk.settings.pages.templates)
+    composer = Composer(lambda: wiring, texts, lambda: ring, lambda _: not seven_bit)
     now = datetime.now(UTC)
     row = Claimed(
         1, _submission(content, stream, client or next(iter(clients), ""), now), Recipient(to), 1,

@@ -182,12 +182,27 @@ class BasisSettings(Section):
 
 
 class ConsentSettings(Section):
-    """How long implied consent lasts."""
+    """How long implied consent lasts, and how sign-ups are confirmed."""
 
     implied_lifetime: Length = setting(
         "2 years",
         "purchase, contract, donation and the like count this long",
         most="2 years",
+    )
+    confirm_within: Length = setting(
+        "7 days",
+        "a sign-up that is not confirmed by then has to be made again",
+        detail="Also how long the link in the mail that asks for it works.",
+        least="1 h",
+        most="60 days",
+    )
+    confirm_again: Length = setting(
+        "1 day",
+        "who signs up again within this gets no second mail",
+        detail="Per address and sender. Nobody is ever reminded; a new sign-up after this time "
+        "sends a new mail.",
+        least="10 min",
+        most="60 days",
     )
     bases: Mapping[str, BasisSettings] = setting({}, "single bases; may only be made stricter")
 
@@ -220,6 +235,17 @@ class RetentionSettings(Section):
         "a sign-up that nobody confirmed, with its address",
         detail="An unconfirmed request is no consent and proves nothing; nobody is reminded.",
         least="1 day",
+    )
+
+
+class LedgerSettings(Section):
+    """How the ledger is proven to be whole."""
+
+    mail_head: Literal["weekly", "monthly", "never"] = setting(
+        "weekly",
+        "mails the head of the chain to the contact of each sender of bulk mail",
+        detail="Whoever keeps these mails can show later that nothing recorded before was removed: "
+        "`gatepost ledger verify --head`.",
     )
 
 

@@ -94,6 +94,8 @@ def _sender(name: str, given: SenderSettings, public_url: str) -> Sender:
         bounce_domain=given.bounce_domain,
         unsubscribe_mailto=given.unsubscribe_mailto,
         mail_from=given.mail_from,
+        accent=given.accent,
+        unsubscribe_notice=given.unsubscribe_notice,
     )
 
 

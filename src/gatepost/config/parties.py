@@ -9,6 +9,7 @@ from typing import Literal
 from gatepost.config.setting import Section, required, setting
 from gatepost.config.values import (
     AddressText,
+    Colour,
     Domain,
     FromPattern,
     HeaderGlobs,
@@ -18,6 +19,7 @@ from gatepost.config.values import (
     Line,
     Network,
     PasswordHash,
+    PathText,
     Rate,
     Several,
     SomePath,
@@ -85,6 +87,21 @@ class SenderSettings(Section):
         "",
         'From of letters to people (confirmation, welcome); "" = contact',
         detail="One of the addresses in `from`, so that its DKIM key covers it.",
+    )
+    logo: PathText = setting(
+        "",
+        "PNG, JPEG, WebP or SVG on its pages",
+        detail="At most 256 KB. It is served by Gatepost itself; an SVG must only draw.",
+    )
+    accent: Colour = setting(
+        "",
+        'colour of its pages, e.g. "#1c4f8c"',
+        detail="Buttons, links and outlines; shades that could not be read are moved until they can.",
+    )
+    unsubscribe_notice: bool = setting(
+        False,
+        "tell who leaves so by a mail with a link to undo it",
+        detail="After the button on the page or an unsubscribe mail, never after one click.",
     )
     dkim: Several[DkimSettings] = setting([], "keys to sign with")
 

@@ -9,9 +9,11 @@ from gatepost.config.gateway import (
     ComplaintSettings,
     ConsentSettings,
     HttpSettings,
+    LedgerSettings,
     LimitSettings,
     LinkSettings,
     LogSettings,
+    PagesSettings,
     QuarantineSettings,
     RetentionSettings,
     ServerSettings,
@@ -37,6 +39,7 @@ class Settings(Section):
     server: ServerSettings = setting({}, "the gateway as a whole")
     smtp: Several[SmtpSettings] = setting([{}], "one table per listener")
     http: HttpSettings = setting({}, "the recipients' pages")
+    pages: PagesSettings = setting({}, "the look of pages, letters and footers")
     admin: AdminSettings = setting({}, "console, API, metrics: a listener of its own")
     limits: LimitSettings = setting({}, "what one client may ask of the gateway")
     store: StoreSettings = setting({}, "ledger and spool")
@@ -63,6 +66,7 @@ class Settings(Section):
     )
     consent: ConsentSettings = setting({}, "what counts as consent, and how long")
     retention: RetentionSettings = setting({}, "when what is no longer needed is removed")
+    ledger: LedgerSettings = setting({}, "how the ledger is proven to be whole")
     complaints: ComplaintSettings = setting({}, "what complaints lead to")
     bounces: BounceSettings = setting({}, "what bounces lead to")
     links: LinkSettings = setting({}, "the links in copies")

@@ -32,6 +32,7 @@ ABSENT_WORDS = ("never", "unlimited")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 
 
@@ -248,6 +249,13 @@ def _url(value: object) -> str:
     return text.rstrip("/")
 
 
+def _colour(value: object) -> str:
+    text = text_of(value, 'a colour in quotes, such as "#1c4f8c"')
+    if text and not _COLOUR.fullmatch(text):
+        raise wrong("is no colour", 'write its red, green and blue, such as "#1c4f8c"')
+    return text.lower()
+
+
 def _path(value: object, info: ValidationInfo) -> Path | None:
     text = text_of(value, 'a path in quotes, such as "tls/cert.pem"')
     if "\0" in text:
@@ -386,6 +394,7 @@ AddressText = Annotated[str, _reads(_address), Form("e-mail address")]
 Domain = Annotated[str, _reads(_domain), Form("domain")]
 FromPattern = Annotated[str, _reads(_from_pattern), Form("address, `@domain` or `@*.domain`")]
 Url = Annotated[str, _reads(_url), Form("https address; http for a loopback host only")]
+Colour = Annotated[str, _reads(_colour), Form("colour, `#rrggbb`")]
 PathText = Annotated[Path | None, _reads(_path), Form("path")]
 SomePath = Annotated[Path, _reads(_some_path), Form("path")]
 HeaderGlobs = Annotated[

@@ -54,6 +54,7 @@ MAX_HOPS = 100  # Received fields (RFC 5321 §6.3)
 TAKEN = Reply(250, "2.0.0", "Taken")
 NOBODY = Reply(550, "5.2.1", "Nobody reads this mailbox")
 
+Notify = Callable[[Tx, Claim, KnownStream, str], Address | None]
 Confirm = Callable[[Stream | None, KnownStream, Sender], tuple[str, str]]
 
 
@@ -124,12 +125,16 @@ class _Settled:
         self.taken = True
 
 
+def _nobody(_tx: Tx, _claim: Claim, _known: KnownStream, _language: str) -> Address | None:
+    return None
+
+
 class Returns:
     """What stands behind the returns listeners (`accept.handler.Handler`).
 
     `on_ended(subject, sender, stream)` is called after the commit and before the reply, with
     stream "" for all mail of the sender. `confirm` writes subject and text of the answer to an
-    unsubscribe mail.
+    unsubscribe mail; `notify` may write a notice to the person themselves, and says to whom.
     """
 
     def __init__(
@@ -142,6 +147,7 @@ class Returns:
         soft_limit: Callable[[], int],
         confirm: Confirm,
         on_ended: Callable[[int, str, str], None],
+        notify: Notify = _nobody,
     ) -> None:
         self._store = store
         self._ring = ring
@@ -150,6 +156,7 @@ class Returns:
         self._soft_limit = soft_limit
         self._confirm = confirm
         self._on_ended = on_ended
+        self._notify = notify
 
     def accepts(self, address: Address) -> bool:
         """Whether mail to `address` is for us: asked at RCPT. A token must verify (RA-4)."""
@@ -325,11 +332,13 @@ class Returns:
     def _answer(self, tx: Tx, post: _Post, left: Left, known: KnownStream) -> None:
         """Answers once, a person only, and only the envelope sender (RD-5, RD-6)."""
         policy, mail_from = self._policy(), post.envelope.mail_from
-        sender = policy.senders.get(known.sender)
+        sender, stream = policy.senders.get(known.sender), policy.streams.get(known.name)
+        noticed = self._notify(tx, left.claim, known, stream.language if stream else "")
         to = _address(mail_from)
         if sender is None or to is None or is_automatic(post.message, mail_from):
             return
-        stream = policy.streams.get(known.name)
+        if noticed is not None and noticed.key == to.key:
+            return  # who asked is told already, with a way to undo it
         subject, text = self._confirm(stream, known, sender)
         number, hostname = new_id(), self._hostname()
         mail = confirmation(

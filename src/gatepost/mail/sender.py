@@ -12,7 +12,9 @@ class Sender:
     `name` is the short name in the configuration, `legal_name` what recipients read (WP-9).
     `from_patterns` holds addresses, `@domain` or `@*.domain`, in lower case with A-label
     domains. `public_url` is the base of this sender's links, without a trailing slash. `mail_from`
-    is the From of letters that Gatepost writes on its behalf, "" for `contact`.
+    is the From of letters that Gatepost writes on its behalf, "" for `contact`. `accent` is
+    the colour of its pages, `#rrggbb` or "". With `unsubscribe_notice`, who leaves on a page or
+    by mail is told so by a letter.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Sender:
     bounce_domain: str = ""
     unsubscribe_mailto: str = ""
     mail_from: str = ""
+    accent: str = ""
+    unsubscribe_notice: bool = False
 
     def may_send_as(self, address: Address) -> bool:
         """Whether `address` is one this sender may put into From or Sender."""

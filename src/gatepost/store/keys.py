@@ -9,10 +9,11 @@ In: a directory. Out: `StoreKeys`. Missing files are made, with `create`.
 *Fails:* `KeysError`: unreadable, malformed, or readable by others.
 """
 
+import contextlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -24,6 +25,7 @@ from gatepost.store.trouble import StoreUnavailable
 KEY_BYTES = 32
 HASH_BYTES = 16
 MAX_LINK_KEY_ID = 63
+LINKS = "links.json"
 
 
 class KeysError(StoreUnavailable):
@@ -71,13 +73,28 @@ def _make_missing(directory: Path) -> None:
     for name in ("suppression.key", "ledger.key"):
         _make(directory / name, secrets.token_bytes(KEY_BYTES).hex() + "\n")
     ring = {"current": 0, "compromised": [], "keys": {"0": secrets.token_bytes(KEY_BYTES).hex()}}
-    _make(directory / "links.json", json.dumps(ring, indent=2) + "\n")
+    _make(directory / LINKS, json.dumps(ring, indent=2) + "\n")
 
 
 def _make(path: Path, text: str) -> None:
     """Makes the file with all of its content or not at all; never replaces one."""
     if path.exists():
         return
+    with _draft(path, text) as draft, contextlib.suppress(FileExistsError):
+        os.link(draft, path)  # if another process was quicker, its key is the key
+    _sync(path.parent)
+
+
+def replace(path: Path, text: str) -> None:
+    """Puts `text` in place of a key file, all of it or nothing, and durably (mode 0600)."""
+    with _draft(path, text) as draft:
+        draft.replace(path)
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def _draft(path: Path, text: str) -> Iterator[Path]:
+    """A file beside `path` with `text` on disk; gone afterwards."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -85,27 +102,35 @@ def _make(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # another process was quicker: its key is the key
+        yield draft
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
+
+
+def _sync(directory: Path) -> None:
+    """So that a name survives a power cut, not only what it names."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(directory: Path) -> StoreKeys:
-    link_keys, current, compromised = _read_ring(directory / "links.json")
+    link_keys, current, compromised = read_ring(directory / LINKS)
     return StoreKeys(
-        suppression=_key_from(_text(directory / "suppression.key"), "suppression.key"),
-        ledger=_key_from(_text(directory / "ledger.key"), "ledger.key"),
+        suppression=_key_from(secret_text(directory / "suppression.key"), "suppression.key"),
+        ledger=_key_from(secret_text(directory / "ledger.key"), "ledger.key"),
         link_keys=MappingProxyType(link_keys),
         link_current=current,
         link_compromised=compromised,
     )
 
 
-def _read_ring(path: Path) -> tuple[dict[int, bytes], int, frozenset[int]]:
+def read_ring(path: Path) -> tuple[dict[int, bytes], int, frozenset[int]]:
+    """Keys by id, the current id, the compromised ones. Raises `KeysError` and `OSError`."""
     try:
-        ring = json.loads(_text(path))
+        ring = json.loads(secret_text(path))
         keys = {int(number): _key_from(text, path.name) for number, text in ring["keys"].items()}
         current = int(ring["current"])
         compromised = frozenset(int(number) for number in ring.get("compromised", ()))
@@ -118,7 +143,8 @@ def _read_ring(path: Path) -> tuple[dict[int, bytes], int, frozenset[int]]:
     return keys, current, compromised
 
 
-def _text(path: Path) -> str:
+def secret_text(path: Path) -> str:
+    """What is in a key file that is its owner's alone. Raises `KeysError` and `OSError`."""
     mode = path.stat().st_mode
     if mode & 0o077:
         raise KeysError(f"{path}: others may read it; run chmod 600 {path}")

@@ -38,7 +38,10 @@ _FOR_EVER: Headers = ((b"cache-control", b"public, max-age=31536000, immutable")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One whole answer. `cached` is for files whose name changes with their content."""
+    """One whole answer. `cached` is for files whose name changes with their content.
+
+    A header in `extra` takes the place of the one that every answer carries.
+    """
 
     status: int
     text: str | bytes
@@ -57,10 +60,11 @@ class Answer:
             (b"content-type", self.content_type),
             (b"content-length", str(len(self.body)).encode("ascii")),
         )
+        own = {name for name, _ in self.extra}
         return [
             *(content if self.status != 204 else ()),
             *(_FOR_EVER if self.cached else _NOT_STORED),
-            *_ALWAYS,
+            *(field for field in _ALWAYS if field[0] not in own),
             *self.extra,
         ]
 

@@ -20,16 +20,21 @@ from gatepost.mail.stream import Stream
 EVERYTHING = ""
 UNDO_WITHIN = timedelta(hours=1)
 
+_LIFTED_BY_MAIL = frozenset({"complaint", "hard-bounce", "soft-bounces"})
 _WORTHLESS = frozenset(row.name for row in BUILT_IN if row.never_counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the form asked for: the streams it showed, those ticked, or nothing at all."""
+    """What the form asked for: the streams it showed, those ticked, or nothing at all.
+
+    `back` are the streams whose withdrawal is to be undone; with it nothing else is asked for.
+    """
 
     shown: frozenset[str] = frozenset()
     ticked: frozenset[str] = frozenset()
     nothing: bool = False
+    back: frozenset[str] = frozenset()
 
 
 def is_on(stream: Stream, person: Person) -> bool:
@@ -42,6 +47,15 @@ def is_on(stream: Stream, person: Person) -> bool:
         for grant in person.standing.evidence()
         if _counts(grant, stream)
     )
+
+
+def must_confirm(stream: Stream, person: Person) -> bool:
+    """Whether an address typed into a form is not enough, and its owner must confirm by mail.
+
+    After a complaint or a bounce that holds for every stream: only the person, or a mail that
+    arrives, can lift them (E4).
+    """
+    return stream.double_opt_in or any(one.reason in _LIFTED_BY_MAIL for one in person.suppressions)
 
 
 def may_join(stream: Stream, person: Person, now: datetime) -> bool:
@@ -76,6 +90,10 @@ def changes(
 
     Only what differs from what holds: doing it twice is doing it once.
     """
+    if wish.back:
+        return [
+            one for one in streams if one.name in wish.back and _comes_back(one, persons, now)
+        ], []
     if wish.nothing:
         done = persons and all(has_left_everything(person) for person in persons.values())
         return [], [] if done else [EVERYTHING]
@@ -90,6 +108,34 @@ def changes(
         elif may_join(stream, person, now):
             joined.append(stream)
     return joined, left
+
+
+def to_ask(
+    streams: Sequence[Stream], persons: Mapping[str, Person], wish: Wish, now: datetime
+) -> list[Stream]:
+    """The streams that were ticked and that only a confirmation by mail can turn on."""
+    return [
+        stream
+        for stream in streams
+        if stream.name in wish.ticked & wish.shown
+        and not is_on(stream, persons.get(stream.name, STRANGER))
+        and not may_join(stream, persons.get(stream.name, STRANGER), now)
+    ]
+
+
+def lost(streams: Sequence[Stream], before: Mapping[str, Person], left: Sequence[str]) -> list[str]:
+    """Which streams a person no longer gets by having left `left`: what an undoing restores."""
+    return [
+        stream.name
+        for stream in streams
+        if (stream.name in left or EVERYTHING in left)
+        and is_on(stream, before.get(stream.name, STRANGER))
+    ]
+
+
+def _comes_back(stream: Stream, persons: Mapping[str, Person], now: datetime) -> bool:
+    person = persons.get(stream.name, STRANGER)
+    return not is_on(stream, person) and may_undo(stream, person, now)
 
 
 def _counts(grant: Grant, stream: Stream) -> bool:

@@ -4,23 +4,26 @@ In: the request's scope and values. Out: an `Answer`. Every link on a page is re
 so that pages work behind any host name and path prefix, and none is built from `Host`.
 """
 
-import hashlib
+import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from gatepost import maillog
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.web import counters
 from gatepost.web.answer import TEXT, Answer, Headers, retry_later
+from gatepost.web.branding import Branding
+from gatepost.web.limits import BAD_LINKS_PER_NETWORK, Limits, Rate, network_of
 from gatepost.web.links import Link
+from gatepost.web.place import root
 from gatepost.web.site import Site
 from gatepost.web.visitor import Scope, header, preferred_languages, visitor
 
 FALLBACK_LANGUAGE = "en"
 PAGE_FIELD = "page"  # the button of our own page sends it; a mail client's one-click does not
-_PAGES = {"/u/": "unsubscribe", "/p/": "preferences"}
+_PAGES = {"/u/": "unsubscribe", "/p/": "preferences", "/c/": "confirm"}
 
 
 class Pages:
@@ -28,9 +31,8 @@ class Pages:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self.style = site.texts.render("pages/style.css", FALLBACK_LANGUAGE)
-        digest = hashlib.sha256(self.style.encode()).hexdigest()[:16]
-        self.style_path = f"static/{digest}.css"
+        self.branding = Branding(site)
+        self.limits = Limits(time.monotonic)
 
     def language(self, scope: Scope, stream: Stream | None = None) -> str:
         """By the link's `?lang=`, else the stream's, else the browser's, else English."""
@@ -60,11 +62,17 @@ class Pages:
             f"pages/{name}.html",
             language,
             sender=sender,
-            root="../" * (scope["path"].count("/") - 1),
-            stylesheet=self.style_path,
+            root=root(scope),
+            look=self.branding.look(sender),
+            asking=f"?sender={quote(sender.name)}" if sender and self._site.letters else "",
             **(values or {}),
         )
         return Answer(status, text, extra=(*extra, (b"content-language", language.encode())))
+
+    async def static(self, scope: Scope) -> Answer:
+        """A file that pages refer to by the hash of what is in it."""
+        file = self.branding.file(scope["path"][1:])
+        return file if file is not None else self.trouble("page", scope, 404)
 
     def for_link(self, name: str, scope: Scope, link: Link, **values: object) -> Answer:
         """A page about one link."""
@@ -107,8 +115,17 @@ class Pages:
         """The page for a token that is altered, of another purpose, or of another store."""
         page = _PAGES.get(scope["path"][:3], "other")
         counters.BAD_LINKS.labels(page).inc()
-        maillog.bad_link(page, visitor(scope, self._site.trusted_proxies()).ip)
+        ip = visitor(scope, self._site.trusted_proxies()).ip
+        if not self.limits.allows(BAD_LINKS_PER_NETWORK, network_of(ip)):
+            return self.too_many(BAD_LINKS_PER_NETWORK)
+        maillog.bad_link(page, ip)
         return self.trouble("link", scope, 404)
+
+    @staticmethod
+    def too_many(rate: Rate) -> Answer:
+        """For whoever asks more often than a person can: short, and cheap to make."""
+        counters.TURNED_AWAY.labels(rate.name).inc()
+        return Answer(429, "Too many requests. Please come back later.\n", TEXT, retry_later())
 
     def retired(self, scope: Scope, link: Link) -> Answer:
         """The page for a link that is too old to choose by: leaving still works."""

@@ -8,7 +8,8 @@ Safe methods change nothing (R8058-14): the only roads to a change are the two P
 *Fails:* a store out of reach, and our own errors, are 503 with Retry-After: never 200.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,38 +17,50 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from gatepost import maillog
-from gatepost.consent.leaving import has_left
-from gatepost.consent.tokens import Purpose
 from gatepost.store.people import UnknownSubject
 from gatepost.store.trouble import StoreUnavailable
-from gatepost.web import counters
-from gatepost.web.answer import CSS, TEXT, Answer, Send
+from gatepost.web import visits
+from gatepost.web.answer import TEXT, Answer, Send
 from gatepost.web.body import Receive
+from gatepost.web.branding import STATIC
+from gatepost.web.by_mail import MANAGE, PRIVACY, ByMail
+from gatepost.web.confirmation import Confirmation
 from gatepost.web.health import LOOK, add_health
 from gatepost.web.links import Links
 from gatepost.web.page import Pages
+from gatepost.web.place import placed, prefixes
 from gatepost.web.preferences import Preferences
+from gatepost.web.signup import SignUpForm
 from gatepost.web.site import Site
 from gatepost.web.visitor import Scope
-from gatepost.web.withdrawal import PREFIX, Withdrawal, person_behind, token_in
+from gatepost.web.withdrawal import PREFIX, Withdrawal
 
 _ALLOW = ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
-_NO_ROBOTS = "User-agent: *\nDisallow: /\n"
+_FILES = {
+    "/robots.txt": Answer(200, "User-agent: *\nDisallow: /\n", TEXT),
+    "/favicon.ico": Answer(204, "", TEXT),
+}
+
+Look = Callable[[Scope], Awaitable[Answer]]
+Form = Callable[[Scope, Receive], Awaitable[Answer]]
 
 
 class Door:
     """The application, as ASGI. `recipient_app` makes it."""
 
     def __init__(self, site: Site) -> None:
+        self._site = site
+        self._known: tuple[object, tuple[str, ...]] = (None, ())
         self._pages = Pages(site)
         links = Links(site)
         self._withdrawal = Withdrawal(site, links, self._pages)
-        self._rooms = _rooms(site, links, self._pages)
+        self._rooms = _rooms(site, links, self._pages, self._withdrawal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             return
+        scope = placed(scope, self._prefixes())
         started = False
 
         async def send_on(message: MutableMapping[str, Any]) -> None:
@@ -70,61 +83,71 @@ class Door:
             if not started:
                 await self._pages.unavailable(scope).send(send)
 
+    def _prefixes(self) -> tuple[str, ...]:
+        """The paths of the public URLs, worked out once per configuration."""
+        senders = self._site.senders()
+        if senders is not self._known[0]:
+            self._known = senders, prefixes(sender.public_url for sender in senders.values())
+        return self._known[1]
+
 
 def recipient_app(site: Site) -> Door:
     """The application for the recipients' listener."""
     return Door(site)
 
 
-def _rooms(site: Site, links: Links, pages: Pages) -> FastAPI:
-    """Everything but the short way: pages that are looked at, and saving preferences."""
+def _rooms(site: Site, links: Links, pages: Pages, withdrawal: Withdrawal) -> FastAPI:
+    """Everything but the short way: pages that are looked at, and forms that are sent."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    preferences = Preferences(site, links, pages)
-
-    async def unsubscribe(request: Request) -> Response:
-        return (await _unsubscribe_page(site, links, pages, request.scope)).response()
-
-    async def show(request: Request) -> Response:
-        return (await preferences.show(request.scope)).response()
-
-    async def save(request: Request) -> Response:
-        return (await preferences.save(request.scope, request.receive)).response()
-
-    async def style() -> Response:
-        return Answer(200, pages.style, CSS, cached=True).response()
-
-    async def robots() -> Response:
-        return Answer(200, _NO_ROBOTS, TEXT).response()
-
-    async def no_icon() -> Response:
-        return Answer(204, "", TEXT).response()
-
-    app.add_api_route("/u/{token:path}", unsubscribe, methods=[*LOOK])
-    app.add_api_route("/p/{token:path}", show, methods=[*LOOK])
-    app.add_api_route("/p/{token:path}", save, methods=["POST"])
-    app.add_api_route(f"/{pages.style_path}", style, methods=[*LOOK])
-    app.add_api_route("/robots.txt", robots, methods=[*LOOK])
-    app.add_api_route("/favicon.ico", no_icon, methods=[*LOOK])
+    preferences, by_mail = Preferences(site, links, pages), ByMail(site, pages)
+    sign_up, confirmation = SignUpForm(site, pages), Confirmation(site, pages)
+    looks: dict[str, Look] = {
+        "/u/{token:path}": withdrawal.show,
+        "/p/{token:path}": preferences.show,
+        "/c/{token:path}": confirmation.show,
+        "/subscribe/{source:path}": sign_up.show,
+        f"/{PRIVACY}/{{token:path}}": by_mail.stored,
+        f"/{PRIVACY}": partial(by_mail.show, PRIVACY),
+        f"/{MANAGE}": partial(by_mail.show, MANAGE),
+        f"/{STATIC}{{name}}": pages.static,
+    }
+    forms: dict[str, Form] = {
+        "/p/{token:path}": preferences.save,
+        "/c/{token:path}": confirmation.confirm,
+        "/subscribe/{source:path}": sign_up.send,
+        f"/{PRIVACY}": partial(by_mail.send, PRIVACY),
+        f"/{MANAGE}": partial(by_mail.send, MANAGE),
+    }
+    for path, look in looks.items():
+        app.add_api_route(path, _looking(look), methods=[*LOOK])
+    for path, form in forms.items():
+        app.add_api_route(path, _sending(form), methods=["POST"])
+    for path, answer in _FILES.items():
+        app.add_api_route(path, answer.response, methods=[*LOOK])
     add_health(app, site, tell=False)
     _add_troubles(app, pages)
     return app
 
 
-async def _unsubscribe_page(site: Site, links: Links, pages: Pages, scope: Scope) -> Answer:
-    """The page with one button, or the news that there is nothing left to do."""
-    link = await links.open(Purpose.UNSUBSCRIBE, token_in(scope))
-    if link is None:
-        return pages.foreign(scope)
-    counters.PAGE_VIEWS.labels("unsubscribe").inc()
-    person = await site.store.read(lambda tx: person_behind(tx, link, link.stream_name))
-    if has_left(person):
-        return pages.for_link("unsubscribed", scope, link, just_now=False)
-    return pages.for_link("unsubscribe", scope, link)
+def _looking(look: Look) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return (await look(request.scope)).response()
+
+    return answer
+
+
+def _sending(form: Form) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return (await form(request.scope, request.receive)).response()
+
+    return answer
 
 
 def _add_troubles(app: FastAPI, pages: Pages) -> None:
     async def refused(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
+        if status == 405:
+            visits.count("other", request.scope)
         if status == 405 and request.method == "OPTIONS":
             return Answer(204, "", TEXT, _ALLOW).response()
         extra = _ALLOW if status == 405 else ()

@@ -9,7 +9,8 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 from jinja2 import UndefinedError
 
-from gatepost.app.texts import LANGUAGES, Texts, TextsError, templates_folder
+from gatepost.app.texts import LANGUAGES, Texts, templates_folder
+from gatepost.app.trouble import TextsError
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Kind, Stream
 

@@ -6,7 +6,7 @@ named, and run in the order of `CHECKS`; none stops another.
 
 from collections.abc import Callable, Iterator
 
-from gatepost.config.checks import doors, duties, names
+from gatepost.config.checks import doors, duties, names, pages
 from gatepost.config.explain import Complaint
 from gatepost.config.settings import Settings
 
@@ -33,7 +33,10 @@ CHECKS: tuple[Check, ...] = (
     duties.letters_come_from_the_sender,
     duties.dkim_keys_can_sign,
     duties.releases_come_before_the_end,
+    duties.links_keep_their_rows,
     duties.bases_are_only_stricter,
+    pages.logos_can_be_shown,
+    pages.templates_are_in_a_folder,
 )
 
 
