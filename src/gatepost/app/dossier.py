@@ -10,17 +10,19 @@ What came from outside (user agents, notes, file names) is escaped like everythi
 *Known limits:* pictures are shown where a browser shows images; a PDF is offered for saving.
 """
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
 from babel import Locale
-from babel.dates import format_datetime
+from babel.dates import format_date
 
+from gatepost.app.wiring import Wiring
 from gatepost.consent.dossier import Dossier, Entry, Outlook, Picture, Sent, Use, Wording
 from gatepost.consent.evidence import Fact
 from gatepost.consent.questions import Answer, Code, answers
@@ -49,6 +51,29 @@ class DossierTexts(Protocol):
         ...
 
 
+class Dossiers:
+    """The dossier as the pages show it: for the person behind a link, about one sender."""
+
+    def __init__(self, store: Store, texts: DossierTexts, wiring: Callable[[], Wiring]) -> None:
+        self._store, self._texts, self._wiring = store, texts, wiring
+
+    async def __call__(self, subject: int, sender: str, language: str) -> str | None:
+        """The page of HTML; `None` where nobody has that id."""
+        wiring = self._wiring()
+        ask = partial(
+            gather,
+            of_subject=subject,
+            policy=wiring.policy,
+            sender=sender,
+            kept_for=wiring.settings.retention.evidence,
+        )
+        try:
+            found = await self._store.read(ask)
+        except UnknownSubject:
+            return None
+        return await asyncio.to_thread(render, found, self._texts, language, wiring.policy)
+
+
 def gather(
     tx: Tx,
     of_subject: int,
@@ -64,25 +89,6 @@ def gather(
     """
     found = gathering.gather(tx, of_subject, address=address, sender=sender, kept_for=kept_for)
     return replace(found, outlooks=tuple(_outlooks(tx, of_subject, found, policy)))
-
-
-async def for_person(
-    store: Store,
-    texts: DossierTexts,
-    subject: int,
-    *,
-    sender: str,
-    language: str,
-    policy: Policy,
-    kept_for: Duration,
-) -> str | None:
-    """The page for the person behind a link, limited to `sender`; `None` for no such person."""
-    ask = partial(gather, of_subject=subject, policy=policy, sender=sender, kept_for=kept_for)
-    try:
-        found = await store.read(ask)
-    except UnknownSubject:
-        return None
-    return render(found, texts, language, policy)
 
 
 def render(dossier: Dossier, texts: DossierTexts, language: str, policy: Policy) -> str:
@@ -202,8 +208,8 @@ _NOBODY = parse("erased@invalid.invalid")  # an erased person's address is not k
 
 def _when(moment: datetime, locale: Locale) -> str:
     """A time as people of that language write it, with the zone it is in."""
-    text = format_datetime(moment.astimezone(UTC), "d MMMM y, HH:mm:ss", locale=locale)
-    return f"{text} UTC"
+    moment = moment.astimezone(UTC)
+    return f"{format_date(moment, 'long', locale=locale)}, {moment:%H:%M:%S} UTC"
 
 
 def _word(code: Code, words: Any) -> str:

@@ -11,11 +11,12 @@ leads from a person to them: some 0.3 s per million rows.
 """
 
 from collections.abc import Iterable
-from dataclasses import fields
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import or_, select
 
+from gatepost.consent.attestations import COMPETITION, SPOILING, WARRANTED
 from gatepost.consent.dossier import (
     Blocked,
     Dossier,
@@ -40,7 +41,6 @@ from gatepost.store.times import from_ms
 from gatepost.store.transaction import Tx
 
 RECENT = 500
-_SPOILING = frozenset({"pre_ticked", "conditional", "in_terms"})
 _r, _s, _c = tables.recipient.c, tables.submission.c, tables.campaign.c
 
 
@@ -123,11 +123,7 @@ def _entries(tx: Tx, of_subject: int, address_hash: bytes) -> list[Entry]:
     broken = seals.broken(tx, {row.block for row in rows if row.block is not None})
     found = []
     for row in rows:
-        fact, altered = None, False
-        if row.payload is not None:
-            altered = commitment(row.salt, covered(address_hash, row.payload)) != row.commitment
-            fact = _fact(row.payload)
-            altered = altered or fact is None or fact.kind.value != row.kind
+        fact, altered = _said(row, address_hash)
         found.append(
             Entry(
                 id=row.id,
@@ -141,11 +137,16 @@ def _entries(tx: Tx, of_subject: int, address_hash: bytes) -> list[Entry]:
     return found
 
 
-def _fact(payload: bytes) -> Fact | None:
+def _said(row: Any, address_hash: bytes) -> tuple[Fact | None, bool]:
+    """What an event says, and whether that was altered after it was recorded."""
+    if row.payload is None:
+        return None, False  # erased; that an erasure says why is for `ledger.verify`
     try:
-        return Fact.from_payload(payload)
-    except ValueError:
-        return None  # altered by hand: the seal says so
+        fact = Fact.from_payload(row.payload)
+        computed = commitment(row.salt, covered(address_hash, row.payload))
+    except (ValueError, TypeError):
+        return None, True
+    return fact, computed != row.commitment or fact.kind.value != row.kind
 
 
 def _seal(height: int | None, broken: frozenset[int], *, altered: bool) -> Seal:
@@ -165,9 +166,9 @@ def _wordings(tx: Tx, facts: Iterable[Fact]) -> Iterable[Wording]:
             language=text.language,
             body=text.body,
             sha256=text.sha256,
-            attested=tuple(_attested(text.attestations)),
+            attested=tuple(_attested(text)),
             is_valid=text.state.value == "valid",
-            accepted_lint=getattr(text, "accepted_lint", ""),
+            accepted_lint=text.accepted_lint,
             created_at=text.created_at,
             pictures=tuple(
                 Picture(
@@ -182,11 +183,14 @@ def _wordings(tx: Tx, facts: Iterable[Fact]) -> Iterable[Wording]:
         )
 
 
-def _attested(said: sources.Attestations) -> Iterable[tuple[str, bool]]:
+def _attested(text: sources.TextRecord) -> Iterable[tuple[str, bool]]:
     """What is warranted, in words; what would spoil a text is told as its contrary."""
-    for spec in fields(said):
-        word, value = spec.name.replace("_", "-"), getattr(said, spec.name)
-        yield (f"not-{word}", not value) if spec.name in _SPOILING else (word, value)
+    said = text.attestations
+    yield from ((word, said.has(word)) for word in WARRANTED)
+    yield "names-company", text.names_sender or said.names_company
+    if text.kind == COMPETITION:
+        yield "prominent", said.prominent
+    yield from ((f"not-{word}", not said.has(word)) for word in SPOILING)
 
 
 def _places(tx: Tx, facts: Iterable[Fact]) -> Iterable[Place]:
@@ -200,12 +204,12 @@ def _places(tx: Tx, facts: Iterable[Fact]) -> Iterable[Place]:
             kind=record.kind,
             description=record.description,
             url=record.url,
-            channel=getattr(record, "channel", "e-mail"),
+            channel=record.channel,
             streams=record.streams,
-            categories=getattr(record, "categories", ()),
+            categories=record.categories,
             reconstructed=record.reconstructed,
-            attested_by=getattr(record, "attested_by", ""),
-            attested_why=getattr(record, "attested_why", ""),
+            attested_by=record.attested_by,
+            attested_why=record.attested_why,
             created_at=record.created_at,
         )
 
