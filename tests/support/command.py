@@ -110,11 +110,17 @@ class Site:
         return Store.open("", self.folder / "data")
 
     def add_source(self, name="web", *words):
-        text = self.file("text.txt", "I want the newsletter, and can say no at any time.\n")
+        text = self.file("text.txt", "I want the newsletter of Acme AB, and can say no at any time.\n")
         return self.ok(
             "source", "add", name, "--sender", "acme", "--kind", "form", "--text-file", text,
             "--attest", "voluntary,informed,specific,states-withdrawal", *words,
         )  # fmt: skip
+
+    def add_source_anew(self, *words, status):
+        """The same text again, with other words about it; what was said on stderr."""
+        return self.refused(
+            "source", "add", "web", "--text-file", self.folder / "text.txt", *words, status=status
+        )
 
     def grant(self, address, *words, stream="newsletter", basis="form-checkbox"):
         return self.run(

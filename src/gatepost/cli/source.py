@@ -1,32 +1,51 @@
-"""`gatepost source`: where consent is collected, with texts and pictures of them."""
+"""`gatepost source`: where consent is collected, with texts and pictures of them.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+A text is read before it is put to use (`consent.texts`), and is kept as a draft while anything
+is missing: then the command says what, and ends with 1.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import typer
 
 from gatepost.cli.desk import Desk, Refusal, Status, desk_of, listing
 from gatepost.cli.options import Json
-from gatepost.cli.printing import show_facts, show_json, show_json_rows, show_table
+from gatepost.cli.printing import show_json, show_json_rows, show_table
+from gatepost.cli.source_files import read_picture, read_text
+from gatepost.cli.source_texts import (
+    Wish,
+    add_text,
+    chosen,
+    known_source,
+    put_to_use,
+    report_on,
+    set_attested,
+    version_of,
+)
+from gatepost.cli.source_words import (
+    ATTESTABLE,
+    SHOWN,
+    finding_row,
+    is_as_declared,
+    said,
+    show_source,
+    summary,
+    tell,
+    version_row,
+)
+from gatepost.consent.attestations import SPOILING
 from gatepost.consent.rows import split
+from gatepost.consent.scope import MAIL
+from gatepost.consent.texts import Report, check
 from gatepost.store import sources
 from gatepost.store.engine import Tx
-from gatepost.store.sources import Attestations, SourceError, SourceRecord, TextRecord
+from gatepost.store.sources import KINDS, SourceError, SourceRecord, Stage
 
 app = typer.Typer(help="Sources: where consent is collected.", no_args_is_help=True)
-
-MAX_PICTURE_OCTETS = 20_000_000
-_ATTESTED = ("voluntary", "informed", "specific", "states-withdrawal")
-_SIGNATURES = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF8": "image/gif",
-    b"%PDF-": "application/pdf",
-}
-_SHOWN = ("name", "sender", "kind", "streams", "text", "state", "marks")
 
 
 class Kind(StrEnum):
@@ -37,17 +56,55 @@ class Kind(StrEnum):
     SHOP = "shop"
     EVENT = "event"
     IMPORT = "import"
+    APP = "app"
+    API = "api"
+    COMPETITION = "competition"
 
 
-class Picture(NamedTuple):
-    """A picture's file, read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What is said about a source itself; what is empty is not said."""
 
-    name: str
-    media_type: str
-    content: bytes
+    sender: str | None
+    kind: str
+    streams: tuple[str, ...]
+    url: str
+    channels: tuple[str, ...]
+    categories: tuple[str, ...]
+    description: str
+    attested_by: str
+    attested_why: str
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name.")]
+TextFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The consent text as it is shown, UTF-8.")
+]
+Language = Annotated[str, typer.Option(metavar="CODE", help="The text's language, such as sv.")]
+Version = Annotated[
+    str | None,
+    typer.Option(metavar="V", help="The version; else the last draft, or the current."),
+]
+Attest = Annotated[
+    str,
+    typer.Option(
+        metavar="WORDS",
+        help="What you warrant: voluntary,informed,specific,states-withdrawal; "
+        "also names-company, prominent.",
+    ),
+]
+PreTicked = Annotated[
+    bool, typer.Option("--pre-ticked", help="The box is ticked beforehand: no consent.")
+]
+Conditional = Annotated[
+    bool, typer.Option("--conditional", help="The purchase depends on it: no consent.")
+]
+InTerms = Annotated[
+    bool, typer.Option("--in-terms", help="It is hidden in general terms: no consent.")
+]
+AcceptLint = Annotated[
+    str, typer.Option(metavar="WHY", help="Why what the check of the text finds is no fault here.")
+]
 
 
 @app.command()
@@ -58,98 +115,215 @@ def add(
     sender: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whom it collects for, as in config.toml.")
     ] = None,
-    kind: Annotated[Kind | None, typer.Option(metavar="|".join(Kind), help="What it is.")] = None,
+    kind: Annotated[Kind | None, typer.Option(metavar="|".join(KINDS), help="What it is.")] = None,
     streams: Annotated[
         str, typer.Option(metavar="A,B", help="The bulk streams it collects consent for.")
     ] = "",
-    text_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The consent text as it is shown, UTF-8.")
-    ] = None,
-    language: Annotated[
-        str, typer.Option(metavar="CODE", help="The text's language, such as sv.")
-    ] = "en",
+    text_file: TextFile = None,
+    language: Language = "en",
     url: Annotated[str, typer.Option(metavar="URL", help="Where the form is.")] = "",
     picture: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="An image or PDF of the text as shown; repeatable."),
     ] = None,
-    attest: Annotated[
-        str,
-        typer.Option(
-            metavar="WORDS", help="What you warrant: voluntary,informed,specific,states-withdrawal."
-        ),
+    attest: Attest = "",
+    pre_ticked: PreTicked = False,
+    conditional: Conditional = False,
+    in_terms: InTerms = False,
+    accept_lint: AcceptLint = "",
+    channel: Annotated[
+        str, typer.Option(metavar="A,B", help="What consent is asked for; e-mail if nothing else.")
     ] = "",
-    pre_ticked: Annotated[
-        bool, typer.Option("--pre-ticked", help="The box is ticked beforehand: no consent.")
-    ] = False,
-    conditional: Annotated[
-        bool, typer.Option("--conditional", help="The purchase depends on it: no consent.")
-    ] = False,
-    in_terms: Annotated[
-        bool, typer.Option("--in-terms", help="It is hidden in general terms: no consent.")
-    ] = False,
+    categories: Annotated[
+        str, typer.Option(metavar="A,B", help="Product categories the consent is limited to.")
+    ] = "",
     description: Annotated[str, typer.Option(metavar="TEXT", help="What people should know.")] = "",
     reconstructed: Annotated[
         bool, typer.Option("--reconstructed", help="Put together later, from memory or old files.")
     ] = False,
+    attested_by: Annotated[
+        str, typer.Option(metavar="WHO", help="Who vouches for what was reconstructed.")
+    ] = "",
+    because: Annotated[
+        str, typer.Option(metavar="WHY", help="How they know what people agreed to.")
+    ] = "",
 ) -> None:
     """Add a source, or a new version of its text.
 
     A text never changes once consent refers to it: a changed text becomes a new version, a
-    changed form should become a new source.
+    changed form should become a new source. A version that lacks something is kept as a draft,
+    and the command ends with 1.
     """
     desk = desk_of(ctx)
-    text = _read_text(text_file) if text_file else None
-    pictures = [_read_picture(path) for path in picture or ()]
-    wanted = _attestations(attest, pre_ticked, conditional, in_terms)
-    if text is None and wanted != Attestations():
+    wish = Wish(
+        read_text(text_file) if text_file else None,
+        language,
+        _words(attest, pre_ticked, conditional, in_terms),
+        accept_lint,
+    )
+    pictures = [read_picture(path) for path in picture or ()]
+    if wish.body is None and (wish.words or wish.accepted):
         raise Refusal("attestations are about a text: give --text-file, too")
-    given = split(streams)
+    if len({reconstructed, bool(attested_by.strip()), bool(because.strip())}) > 1:
+        raise Refusal("--reconstructed, --attested-by WHO and --because WHY belong together")
+    given = Given(
+        sender=sender,
+        kind=kind.value if kind else "",
+        streams=split(streams),
+        url=url,
+        channels=split(channel.casefold().replace("email", MAIL)),
+        categories=split(categories),
+        description=description,
+        attested_by=attested_by,
+        attested_why=because,
+    )
 
-    def write(tx: Tx) -> SourceRecord:
+    def write(tx: Tx) -> tuple[SourceRecord, str]:
         known = sources.find_source(tx, name)
         if known is None:
-            who = _check_scope(desk, sender, given)
-            if kind is None:
-                raise Refusal("a new source needs --kind: form, paper, shop, event or import")
-            sources.add_source(
-                tx,
-                name,
-                sender=who,
-                kind=kind,
-                streams=given,
-                description=description,
-                url=url,
-                reconstructed=reconstructed,
-            )
+            _add_source(tx, desk, name, given)
         else:
-            _check_same(known, {"sender": sender, "kind": kind, "streams": given, "url": url})
-        version = _add_text(tx, name, text, language, wanted)
+            _check_same(known, given)
+        version = add_text(tx, desk, known_source(tx, name), wish)
         for one in pictures:
             if not version:
                 raise Refusal("a picture shows a text: give --text-file, too")
             sources.add_picture(tx, name, version, **one._asdict())
-        found = sources.find_source(tx, name)
-        if found is None:
-            raise Refusal(f"there is no source {name!r}", Status.NO)
-        return found
+        put_to_use(tx, name, version)
+        return known_source(tx, name), version
 
     with desk.store() as store:
         try:
-            record = store.write_now(write)
+            record, version = store.write_now(write)
         except SourceError as error:
             raise Refusal(str(error)) from error
-    _tell(record)
+    _end(desk, record, version)
+
+
+@app.command()
+def activate(
+    ctx: typer.Context,
+    name: Name,
+    *,
+    version: Version = None,
+    attest: Attest = "",
+    accept_lint: AcceptLint = "",
+) -> None:
+    """Put a version of a text to use, attesting what is still missing.
+
+    From then on it is what the source shows; the version before stays valid for those who
+    agreed to it.
+    """
+    desk, words = desk_of(ctx), _words(attest)
+
+    def write(tx: Tx) -> tuple[SourceRecord, str]:
+        record = known_source(tx, name)
+        text = chosen(record, version)
+        if words or accept_lint:
+            wanted = text.attestations.also(words)
+            set_attested(tx, report_on(desk, record, text), text, wanted, accept_lint)
+        if not version_of(known_source(tx, name), text.version).lacks:
+            sources.activate(tx, name, text.version)
+        return known_source(tx, name), text.version
+
+    with desk.store() as store:
+        try:
+            record, label = store.write_now(write)
+        except SourceError as error:
+            raise Refusal(str(error), Status.NO) from error
+    _end(desk, record, label, strict=True)
+
+
+@app.command()
+def attest(
+    ctx: typer.Context,
+    name: Name,
+    *,
+    version: Version = None,
+    attest: Attest = "",
+    retract: Annotated[
+        str, typer.Option(metavar="WORDS", help="What is not so after all; --attest's words.")
+    ] = "",
+    pre_ticked: PreTicked = False,
+    conditional: Conditional = False,
+    in_terms: InTerms = False,
+    accept_lint: AcceptLint = "",
+) -> None:
+    """Say what you warrant about a version that no consent refers to yet.
+
+    A version that then lacks something is a draft again.
+    """
+    desk = desk_of(ctx)
+    words, back = _words(attest, pre_ticked, conditional, in_terms), _words(retract, known=_ALL)
+    if not (words or back or accept_lint):
+        raise Refusal(f"say what is so: --attest, --retract; the words are {', '.join(_ALL)}")
+
+    def write(tx: Tx) -> tuple[SourceRecord, str]:
+        record = known_source(tx, name)
+        text = chosen(record, version)
+        wanted = text.attestations.also(words).without(back)
+        set_attested(tx, report_on(desk, record, text), text, wanted, accept_lint)
+        return known_source(tx, name), text.version
+
+    with desk.store() as store:
+        try:
+            record, label = store.write_now(write)
+        except SourceError as error:
+            raise Refusal(str(error), Status.NO) from error
+    text = version_of(record, label)
+    tell(record, text, report_on(desk, record, text))
+
+
+@app.command("check")
+def check_(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A source whose text is read.")
+    ] = None,
+    *,
+    version: Version = None,
+    text_file: TextFile = None,
+    sender: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --text-file: whose text it is.")
+    ] = None,
+    language: Language = "en",
+    json: Json = False,
+) -> None:
+    """Read a consent text for what it should say and must not; changes nothing.
+
+    Ends with 1 if something must be changed or accepted.
+    """
+    desk = desk_of(ctx)
+    if (name is None) == (text_file is None):
+        raise Refusal("give a source's name, or --text-file with a text")
+    if text_file is not None:
+        whose = desk.policy.senders[desk.sender_or_only(sender)]
+        report = check(read_text(text_file), language, whose.legal_name)
+    else:
+        with desk.store() as store:
+            record = store.read_now(lambda tx: known_source(tx, name or ""))
+        report = report_on(desk, record, chosen(record, version))
+    if json:
+        rows = [finding_row(finding) for finding in report.findings]
+        show_json({"names_sender": report.names_sender, "findings": rows})
+    else:
+        for finding in report.findings:
+            typer.echo(f"{'error' if finding.is_error else 'warning'}: {said(finding)}")
+        if not report.findings:
+            typer.echo("nothing found")
+    raise typer.Exit(
+        Status.NO if any(finding.is_error for finding in report.findings) else Status.DONE
+    )
 
 
 @app.command("list")
 def list_sources(ctx: typer.Context, json: Json = False) -> None:
-    """List all sources; those without a text or a picture are marked."""
+    """List all sources; what is missing or special about them is marked."""
     with desk_of(ctx).store() as store:
-        rows = [_summary(record) for record in store.read_now(sources.list_sources)]
+        rows = [summary(record) for record in store.read_now(sources.list_sources)]
     if json:
         show_json_rows(rows)
-    elif not show_table(_SHOWN, ([row[name] for name in _SHOWN] for row in rows)):
+    elif not show_table(SHOWN, ([row[name] for name in SHOWN] for row in rows)):
         typer.echo("there is no source yet: gatepost source add")
 
 
@@ -157,20 +331,50 @@ def list_sources(ctx: typer.Context, json: Json = False) -> None:
 def show(ctx: typer.Context, name: Name, json: Json = False) -> None:
     """Show a source with every version of its text."""
     with desk_of(ctx).store() as store:
-        record = store.read_now(lambda tx: sources.find_source(tx, name))
-        known = [one.name for one in store.read_now(sources.list_sources)] if not record else []
-    if record is None:
-        raise Refusal(f"there is no source {name!r}: there are {listing(known)}", Status.NO)
+        record = store.read_now(lambda tx: known_source(tx, name))
     if json:
-        show_json({**_summary(record), "texts": [_text(text) for text in record.texts]})
-        return
-    show_facts(_summary(record))
-    for text in record.texts:
-        typer.echo(f"\nversion {text.version} ({text.language}), {text.state}")
-        for line in text.body.splitlines():
-            typer.echo(f"  {line}")
-        for shown in text.pictures:
-            typer.echo(f"  [{shown.name}, {shown.media_type}, {shown.size} octets]")
+        show_json({**summary(record), "texts": [version_row(text) for text in record.texts]})
+    else:
+        show_source(record)
+
+
+_ALL = (*ATTESTABLE, *SPOILING)
+
+
+def _words(
+    attest: str,
+    pre_ticked: bool = False,
+    conditional: bool = False,
+    in_terms: bool = False,
+    *,
+    known: tuple[str, ...] = ATTESTABLE,
+) -> tuple[str, ...]:
+    """The words of attestations that an option and flags come to. Raises `Refusal`."""
+    given = split(attest)
+    unknown = [word for word in given if word not in known]
+    if unknown:
+        raise Refusal(f"nothing called {listing(unknown)} can be attested: {', '.join(known)}")
+    flags = (pre_ticked, conditional, in_terms)
+    return (*given, *(word for word, flag in zip(SPOILING, flags, strict=True) if flag))
+
+
+def _add_source(tx: Tx, desk: Desk, name: str, given: Given) -> None:
+    if not given.kind:
+        raise Refusal(f"a new source needs --kind: {', '.join(KINDS)}")
+    sources.add_source(
+        tx,
+        name,
+        sender=_check_scope(desk, given.sender, given.streams),
+        kind=given.kind,
+        streams=given.streams,
+        description=given.description,
+        url=given.url,
+        channels=given.channels or (MAIL,),
+        categories=given.categories,
+        reconstructed=bool(given.attested_by),
+        attested_by=given.attested_by,
+        attested_why=given.attested_why,
+    )
 
 
 def _check_scope(desk: Desk, sender: str | None, streams: Iterable[str]) -> str:
@@ -184,116 +388,21 @@ def _check_scope(desk: Desk, sender: str | None, streams: Iterable[str]) -> str:
     return who
 
 
-def _check_same(known: SourceRecord, given: Mapping[str, object]) -> None:
-    for what, value in given.items():
-        if value and value != getattr(known, what):
+def _check_same(known: SourceRecord, given: Given) -> None:
+    for spec in fields(Given):
+        value = getattr(given, spec.name)
+        if value and value != getattr(known, spec.name):
             raise Refusal(
-                f"the source {known.name!r} exists, with another {what}: "
+                f"the source {known.name!r} exists, with another {spec.name.replace('_', ' ')}: "
                 "a changed form is a new source, under a new name"
             )
 
 
-def _add_text(tx: Tx, name: str, text: str | None, language: str, wanted: Attestations) -> str:
-    """The label of the version with this text, which is added if it is not the current one."""
-    current = sources.current_text(tx, name)
-    if text is None:
-        return current.version if current else ""
-    if current and (current.body, current.language) == (sources.as_kept(text), language):
-        sources.attest(tx, name, current.version, wanted)
-        return current.version
-    return sources.add_text(tx, name, text, language=language, attestations=wanted)
-
-
-def _attestations(words: str, pre_ticked: bool, conditional: bool, in_terms: bool) -> Attestations:
-    given = split(words)
-    unknown = [word for word in given if word not in _ATTESTED]
-    if unknown:
-        raise Refusal(f"nothing called {listing(unknown)} can be attested: {', '.join(_ATTESTED)}")
-    attested = {word.replace("-", "_"): True for word in given}
-    return Attestations(
-        **attested, pre_ticked=pre_ticked, conditional=conditional, in_terms=in_terms
-    )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Refusal(f"{path}: the text is not UTF-8: save it as UTF-8") from error
-    except OSError as error:
-        raise Refusal(f"{path}: {error.strerror}") from error
-
-
-def _read_picture(path: Path) -> Picture:
-    if "://" in str(path) or str(path).startswith(("http:/", "https:/")):
-        raise Refusal(f"{path}: a picture is kept as content: save it to a file, and give that")
-    try:
-        if path.stat().st_size > MAX_PICTURE_OCTETS:
-            raise Refusal(f"{path}: a picture has at most {MAX_PICTURE_OCTETS} octets")
-        content = path.read_bytes()
-    except OSError as error:
-        raise Refusal(f"{path}: {error.strerror}") from error
-    media_type = next(
-        (kind for start, kind in _SIGNATURES.items() if content.startswith(start)), ""
-    )
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        media_type = "image/webp"
-    if not media_type:
-        raise Refusal(f"{path}: no picture: give a PNG, JPEG, GIF, WebP or PDF file")
-    return Picture(path.name, media_type, content)
-
-
-def _tell(record: SourceRecord) -> None:
-    text = record.current
-    if text is None:
-        typer.echo(f"source {record.name}: no text yet, so consent from it decides as unverified")
+def _end(desk: Desk, record: SourceRecord, version: str, *, strict: bool = False) -> None:
+    """Tells what became of it; ends with 1 for a draft that was not meant to be one."""
+    text = version_of(record, version) if version else None
+    tell(record, text, report_on(desk, record, text) if text else Report())
+    if text is None or text.stage is Stage.ACTIVE:
         return
-    typer.echo(f"source {record.name}: text version {text.version} is {text.state}")
-    missing = ", ".join(name.replace("_", "-") for name in text.attestations.missing)
-    if missing:
-        typer.echo(f"  because of: {missing}. Consent from it is recorded and does not count")
-    if not text.pictures:
-        typer.echo("  no picture of it: add one, as long as it is shown this way")
-
-
-def _summary(record: SourceRecord) -> dict[str, Any]:
-    text = record.current
-    return {
-        "name": record.name,
-        "sender": record.sender,
-        "kind": record.kind,
-        "streams": record.streams,
-        "text": text.version if text else "",
-        "state": text.state if text else "none",
-        "marks": _marks(record),
-        "url": record.url,
-        "description": record.description,
-        "reconstructed": record.reconstructed,
-        "created_at": record.created_at,
-    }
-
-
-def _marks(record: SourceRecord) -> tuple[str, ...]:
-    """What is missing: a source should have a text, and the text a picture (JU-25)."""
-    text = record.current
-    marks = ["no text"] if text is None else []
-    if text is not None and not text.pictures:
-        marks.append("no picture")
-    if record.reconstructed:
-        marks.append("reconstructed")
-    return tuple(marks)
-
-
-def _text(text: TextRecord) -> dict[str, Any]:
-    return {
-        "version": text.version,
-        "language": text.language,
-        "body": text.body,
-        "sha256": text.sha256,
-        "state": text.state,
-        "attestations": asdict(text.attestations),
-        "active": text.active,
-        "used": text.used,
-        "created_at": text.created_at,
-        "pictures": [one._asdict() for one in text.pictures],
-    }
+    if strict or not is_as_declared(text):
+        raise typer.Exit(Status.NO)

@@ -100,6 +100,7 @@ def _grant(fact: Fact) -> Grant | None:
         pending=kind is EventKind.REQUESTED,
         lifts_withdrawal=returns and _is_documented(fact),
         own_act=fact.actor == "recipient",
+        off_channel=bool(fact.channels),
     )
 
 
@@ -121,7 +122,9 @@ def _is_documented(fact: Fact) -> bool:
 def _with_grant(standing: Standing, grant: Grant | None) -> Standing:
     if grant is None:
         return standing
-    if not standing.grants:  # the usual case, a million times in an import
+    if standing is NOTHING_KNOWN:  # the usual case, a million times in an import
+        return Standing(grants=(grant,))
+    if not standing.grants:
         return replace(standing, grants=(grant,))
     kept = {_kind_of(known): known for known in standing.grants}
     key = _kind_of(grant)
@@ -142,6 +145,7 @@ def _kind_of(grant: Grant) -> tuple[Any, ...]:
         grant.pending,
         grant.lifts_withdrawal,
         grant.own_act,
+        grant.off_channel,
     )
 
 
@@ -176,6 +180,7 @@ _GRANT_FLAGS = {
     "p": "pending",
     "f": "lifts_withdrawal",
     "m": "own_act",
+    "n": "off_channel",
 }
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 

@@ -10,26 +10,34 @@ row further down is seen against them.
 
 Nothing is read into a row: a basis that is explicit consent, or whose life is counted, needs
 the time of its act (HS-4, HS-7), double opt-in without a confirmation is a request (JU-17),
-and who left comes back by a newer act with an explanation only (HR-4, HR-8, E5). Forbidden
-bases are recorded, so that the reason stands on record (HS-14).
+and who left comes back by a newer, explicit act with an explanation only (HR-4, HR-8, E5, X6).
+Forbidden bases are recorded, so that the reason stands on record (HS-14). A consent is worth
+what its source asked for: its channels, and its categories where the row names none (JU-13,
+JU-14).
 
 *Known limits:* a time without a zone is taken as UTC, a date as its first moment.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 from gatepost.consent.bases import Bases, Basis, Strength
 from gatepost.consent.evidence import EventKind, Fact, TextState
 from gatepost.consent.fold import DOUBLE_OPT_IN, fold
 from gatepost.consent.leaving import left_at
+from gatepost.consent.scope import is_covered
 from gatepost.consent.standing import Person
 from gatepost.mail.address import Address, AddressError, parse
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _SEPARATORS = str.maketrans({";": ",", "|": ","})
+_VARYING = ("kind", "at", "text_state", "text_version", "explanation", "note")
+_IDENTITY = attrgetter(
+    *_VARYING[:3], *(spec.name for spec in fields(Fact) if spec.name not in _VARYING)
+)
 _GRANTS = frozenset({EventKind.GRANTED, EventKind.RESUBSCRIBED})
 
 
@@ -39,13 +47,19 @@ class RowError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """A source as an import sees it: whom it collects for, and what its texts are worth."""
+    """A source as an import sees it: whom it collects for, and what its texts are worth.
+
+    `current` is the version that a consent without one refers to. `channels` are those that
+    the consent is for, where e-mail is not among them.
+    """
 
     name: str
     sender: str = ""
     streams: tuple[str, ...] = ()
     current: str = ""
     texts: Mapping[str, TextState] = field(default_factory=dict)
+    channels: str = ""
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +101,8 @@ def withdrawal(
     `left` is the word of a column that knows no time: then the time is that of the import.
     """
     text = values.get("withdrawn_at", "")
+    if not text and not left:
+        return None  # the usual case
     at = _time(text, "withdrawn_at", frame)
     if at is None and not left:
         return None
@@ -145,7 +161,8 @@ def grant(
         user_agent=values.get("user_agent", ""),
         confirmed_at=confirmed_at,
         last_activity_at=_time(values.get("last_activity_at", ""), "last_activity_at", frame),
-        categories=split(values.get("categories", "")),
+        categories=categories_in(origin, split(values.get("categories", ""))),
+        channels=origin.channels,
         bought=defaults.bought and basis.strength is Strength.SOFT_OPT_IN,
         informed=defaults.informed and basis.strength is Strength.SOFT_OPT_IN,
         could_decline=defaults.could_decline and basis.strength is Strength.SOFT_OPT_IN,
@@ -154,28 +171,46 @@ def grant(
     return Finding(address, fact, at is None)
 
 
-def seen_against(
-    fact: Fact, person: Person, explanation: str, *, never_counts: bool = False
-) -> Fact:
+def seen_against(fact: Fact, person: Person, explanation: str, bases: Bases) -> Fact:
     """The grant as it is to be recorded about this person. Raises `RowError`.
 
-    Somebody who left is resubscribed by a newer act, with an explanation (HR-4, E5); an older
-    one is recorded and lifts nothing, like one on a basis that never counts. Whom an erasure
-    removed only returns by themselves.
+    Somebody who left is resubscribed by a newer act, with an explanation (HR-4, E5), and only
+    by explicit consent on a valid text (X6); an older act is recorded and lifts nothing, like
+    one on a basis that never counts. Whom an erasure removed only returns by themselves.
     """
     if person.erased_at is not None:
         raise RowError(
             f"the person was erased on {person.erased_at:%Y-%m-%d}: only they can come back, "
             "through the sender's own form"
         )
-    left = left_at(person)
-    if never_counts or left is None or fact.at <= left or fact.kind is not EventKind.GRANTED:
+    left, basis = left_at(person), bases.find(fact.basis)
+    if left is None or fact.at <= left or fact.kind is not EventKind.GRANTED:
+        return fact
+    if basis is not None and basis.never_counts:
         return fact
     if not explanation.strip():
         raise RowError(
             f"the person left on {left:%Y-%m-%d}, before this: say in a note how they came back"
         )
+    weakness = _weakness(fact, basis)
+    if weakness:
+        raise RowError(f"the person left on {left:%Y-%m-%d}, and {weakness}")
     return replace(fact, kind=EventKind.RESUBSCRIBED, explanation=explanation.strip())
+
+
+def _weakness(fact: Fact, basis: Basis | None) -> str:
+    """Why the act is too weak for others to bring somebody back on it; "" if it is not (X6)."""
+    if basis is None or basis.strength is not Strength.EXPLICIT:
+        return (
+            f"the basis {fact.basis} is no explicit consent: only a form, a paper or the like "
+            "that they agreed on brings them back, or they themselves, by a link or a form"
+        )
+    if fact.text_state is not TextState.VALID:
+        return (
+            f"the source {fact.source} has no valid text that could show what they agreed to: "
+            "complete it with gatepost source activate, or let them come back by themselves"
+        )
+    return ""
 
 
 def after(person: Person, fact: Fact) -> Person:
@@ -183,21 +218,20 @@ def after(person: Person, fact: Fact) -> Person:
     return replace(person, standing=fold(person.standing, fact))
 
 
-def identity(fact: Fact, *, timeless: bool = False) -> bytes:
+def identity(fact: Fact, *, timeless: bool = False) -> tuple[object, ...]:
     """Two facts with one identity are one: the second is not recorded again.
 
-    What may change between two imports of one file does not belong to it: the source's text
-    and what it is worth, notes, and whether the act was seen as a return.
+    What may change between two imports of one file does not belong to it: the source's text,
+    notes, and whether the act was seen as a return. Only a text that has become valid makes
+    another fact, so that a file can be imported again once its source is in order.
     """
-    return replace(
-        fact,
-        kind=EventKind.GRANTED if fact.kind in _GRANTS else fact.kind,
-        at=_EARLIEST if timeless else fact.at,
-        text_version="",
-        text_state=TextState.NONE,
-        explanation="",
-        note="",
-    ).payload()
+    kind, at, text_state, *others = _IDENTITY(fact)
+    return (
+        EventKind.GRANTED if kind in _GRANTS else kind,
+        _EARLIEST if timeless else at,
+        text_state is TextState.VALID,
+        *others,
+    )
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -226,6 +260,8 @@ def read_time(text: str) -> datetime | None:
 
 
 def _time(text: str, name: str, frame: Frame) -> datetime | None:
+    if not text:
+        return None  # the usual case
     try:
         moment = read_time(text)
     except ValueError as error:
@@ -282,6 +318,23 @@ def misuse(origin: Origin, stream: str, sender: str) -> str:
     if origin.streams and stream not in origin.streams:
         return f"the source {origin.name} collects for {_list(origin.streams)}, not for {stream}"
     return ""
+
+
+def categories_in(origin: Origin, named: tuple[str, ...]) -> tuple[str, ...]:
+    """The categories of a consent from `origin`: those that were named, else the source's.
+
+    Raises `RowError` for more than the source asks for (JU-14).
+    """
+    if not named or not origin.categories:
+        return named or origin.categories
+    scope = [category.casefold() for category in origin.categories]
+    beyond = [one for one in named if not is_covered(one.casefold(), scope)]
+    if beyond:
+        raise RowError(
+            f"the source {origin.name} collects for the categories {_list(origin.categories)}, "
+            f"not for {_list(tuple(beyond))}"
+        )
+    return named
 
 
 def _text(values: Mapping[str, str], origin: Origin) -> tuple[str, TextState]:

@@ -37,6 +37,7 @@ class Grant:
     pending: bool = False  # asked for by double opt-in; counts when confirmed, never before
     lifts_withdrawal: bool = False  # the person came back, or staff documented that they did
     own_act: bool = False  # done by the person, not by staff or an import
+    off_channel: bool = False  # given for other channels than e-mail (JU-13)
 
     @property
     def effective_at(self) -> datetime:

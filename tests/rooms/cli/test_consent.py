@@ -265,4 +265,4 @@ def test_leaving_everything_is_about_one_sender(two_senders):
 def test_what_a_command_records_is_sealed_by_itself(site):
     site.grant(ANNA)
     events = site.ok("consent", "show", ANNA, "--json").json["events"]
-    assert [one["sealed_in"] for one in events] == [1]
+    assert [one["sealed_in"] for one in events] == [2]  # the first block has the source

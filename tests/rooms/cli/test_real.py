@@ -77,7 +77,7 @@ def test_the_whole_way_from_init_to_an_audience(tmp_path):
             cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
-    (tmp_path / "text.txt").write_text("Yes, send me the newsletter until I say no.")
+    (tmp_path / "text.txt").write_text("Yes, Acme AB, send me the newsletter until I say no.")
     assert run(
         "source", "add", "web", "--sender", "acme", "--kind", "form", "--streams", "newsletter",
         "--text-file", "text.txt", "--language", "sv",

@@ -15,6 +15,7 @@ from gatepost.consent.rows import Defaults, Frame, Origin, RowError
 from gatepost.consent.standing import STRANGER, Person, Suppression
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+BASES = Bases.built_in()
 FRAME = Frame(
     now=NOW,
     streams={"newsletter": "acme", "foreign": "other"},
@@ -27,8 +28,12 @@ FRAME = Frame(
             texts={"1": TextState.INVALID, "2": TextState.VALID},
         ),
         "old": Origin(name="old"),
+        "shoes": Origin(
+            name="shoes", current="1", texts={"1": TextState.VALID},
+            channels="sms", categories=("shoes",),
+        ),
     },
-    bases=Bases.built_in(),
+    bases=BASES,
 )
 DEFAULTS = Defaults(stream="newsletter", source="web")
 ANNA = {"address": "anna@kund.example"}
@@ -176,53 +181,80 @@ def left(days):
 
 
 def agreed(days, kind=EventKind.GRANTED, **more):
-    return Fact(
-        kind=kind, at=NOW - timedelta(days=days), stream="newsletter", basis="written", **more
-    )
+    values = {"stream": "newsletter", "basis": "written", "text_state": TextState.VALID}
+    return Fact(kind=kind, at=NOW - timedelta(days=days), **values | more)
 
 
 def test_who_left_comes_back_by_a_newer_act_with_words_only():
     """HR-4, HR-8, E5."""
     gone = person(left(9))
-    assert rows.seen_against(agreed(10), gone, "") == agreed(10)
+    assert rows.seen_against(agreed(10), gone, "", BASES) == agreed(10)
     with pytest.raises(RowError, match="left on 2026-05-23"):
-        rows.seen_against(agreed(8), gone, "  ")
-    returned = rows.seen_against(agreed(8), gone, " at the fair ")
+        rows.seen_against(agreed(8), gone, "  ", BASES)
+    returned = rows.seen_against(agreed(8), gone, " at the fair ", BASES)
     assert returned.kind is EventKind.RESUBSCRIBED
     assert returned.explanation == "at the fair"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"basis": "purchase"}, "no explicit consent"),
+        ({"basis": "customer", "bought": True}, "no explicit consent"),
+        ({"text_state": TextState.INVALID}, "no valid text"),
+        ({"text_state": TextState.NONE}, "no valid text"),
+    ],
+)
+def test_others_bring_back_by_explicit_consent_on_a_valid_text_only(more, said):
+    """X6."""
+    weak = agreed(8, source="web", **more)
+    with pytest.raises(RowError, match=said):
+        rows.seen_against(weak, person(left(9)), "they called", BASES)
+    assert rows.seen_against(weak, STRANGER, "", BASES) == weak
+
+
+def test_a_consent_is_worth_what_its_source_asked_for():
+    """JU-13, JU-14."""
+    fact = grant(basis="written", event_at="2026-01-01", source="shoes").fact
+    assert (fact.categories, fact.channels) == (("shoes",), "sms")
+    named = grant(basis="written", event_at="2026-01-01", source="shoes", categories="Shoes/red")
+    assert named.fact.categories == ("Shoes/red",)
+    with pytest.raises(RowError, match="collects for the categories shoes, not for hats"):
+        grant(basis="written", event_at="2026-01-01", source="shoes", categories="shoes,hats")
 
 
 def test_who_left_everything_has_left_too():
     gone = person(suppressions=(Suppression("bulk", "unsubscribed", NOW - timedelta(days=9)),))
     with pytest.raises(RowError, match="left on"):
-        rows.seen_against(agreed(8), gone, "")
+        rows.seen_against(agreed(8), gone, "", BASES)
 
 
 def test_who_came_back_already_needs_no_words():
     back = person(left(9), agreed(8, EventKind.RESUBSCRIBED, actor="recipient"))
-    assert rows.seen_against(agreed(7), back, "") == agreed(7)
+    assert rows.seen_against(agreed(7), back, "", BASES) == agreed(7)
 
 
 def test_what_lifts_nothing_needs_no_words():
-    assert rows.seen_against(agreed(8), person(left(9)), "", never_counts=True) == agreed(8)
+    bought = agreed(8, basis="purchased-list")
+    assert rows.seen_against(bought, person(left(9)), "", BASES) == bought
     asked = agreed(8, EventKind.REQUESTED)
-    assert rows.seen_against(asked, person(left(9)), "") == asked
+    assert rows.seen_against(asked, person(left(9)), "", BASES) == asked
 
 
 def test_who_was_erased_comes_back_alone():
     with pytest.raises(RowError, match="only they"):
-        rows.seen_against(agreed(8), person(erased_at=NOW - timedelta(days=9)), "words")
+        rows.seen_against(agreed(8), person(erased_at=NOW - timedelta(days=9)), "words", BASES)
 
 
 def test_strangers_are_taken_as_they_come():
-    assert rows.seen_against(agreed(8), STRANGER, "") == agreed(8)
+    assert rows.seen_against(agreed(8), STRANGER, "", BASES) == agreed(8)
 
 
 def test_identity_is_what_the_row_says():
     fact = agreed(8, source="web", text_version="1", note="a")
     same = [
         replace(fact, note="b"),
-        replace(fact, text_version="2", text_state=TextState.VALID),
+        replace(fact, text_version="2"),
         replace(fact, kind=EventKind.RESUBSCRIBED, explanation="back"),
     ]
     assert {rows.identity(one) for one in same} == {rows.identity(fact)}
@@ -231,6 +263,7 @@ def test_identity_is_what_the_row_says():
         replace(fact, basis="form-checkbox"),
         replace(fact, stream="club"),
         replace(fact, kind=EventKind.REQUESTED),
+        replace(fact, text_state=TextState.INVALID),
     ]
     assert rows.identity(fact) not in {rows.identity(one) for one in others}
     assert rows.identity(fact, timeless=True) == rows.identity(others[0], timeless=True)

@@ -20,6 +20,7 @@ from datetime import datetime
 
 from gatepost.consent.bases import Basis, Strength
 from gatepost.consent.evidence import TextState
+from gatepost.consent.scope import is_covered
 from gatepost.consent.standing import Grant, Standing, Suppression
 from gatepost.flow.decide.case import Case
 from gatepost.mail.verdict import Reason
@@ -78,7 +79,7 @@ def suppression_in(case: Case, scope: str) -> Suppression | None:
 def _overcome(suppression: Suppression, case: Case) -> bool:
     """Whether a later return counts for more, for this stream alone (HR-7, E2, E4).
 
-    Unsubscribing from everything yields to any documented return; a complaint or an erasure
+    Unsubscribing from everything yields to any return that counts; a complaint or an erasure
     to the person alone; a bounce to a confirmation, which shows that mail arrives. What
     staff suppressed by hand, only staff can lift.
     """
@@ -88,7 +89,7 @@ def _overcome(suppression: Suppression, case: Case) -> bool:
         if suppression.since < grant.effective_at and _carries(grant, case)
     )
     if suppression.reason == "unsubscribed":
-        return any(grant.lifts_withdrawal for grant in returns)
+        return any(_is_return(grant, case) for grant in returns)
     if suppression.reason == "complaint":
         return any(grant.lifts_withdrawal and grant.own_act for grant in returns)
     if suppression.reason in _BOUNCES:
@@ -103,7 +104,7 @@ def _withdrawn_at(standing: Standing, evidence: tuple[Grant, ...], case: Case) -
     if withdrawn_at is None:
         return None
     lifted = any(
-        grant.lifts_withdrawal and grant.effective_at > withdrawn_at and _carries(grant, case)
+        grant.effective_at > withdrawn_at and _is_return(grant, case) and _carries(grant, case)
         for grant in evidence
     )
     return None if lifted else withdrawn_at
@@ -154,6 +155,18 @@ def _carries(grant: Grant, case: Case) -> bool:
     return not any(lacks(grant, basis, case) for reason, lacks in LACKS if reason not in _WEARS_OFF)
 
 
+def _is_return(grant: Grant, case: Case) -> bool:
+    """Whether the grant is an act of coming back: the person's own, or one that others can prove.
+
+    What staff or an import says of a return rests on explicit consent on a valid text (X6).
+    """
+    if not grant.lifts_withdrawal or grant.own_act:
+        return grant.lifts_withdrawal
+    basis = case.bases.find(grant.basis)
+    explicit = basis is not None and basis.strength is Strength.EXPLICIT
+    return explicit and grant.text_state is TextState.VALID
+
+
 def _is_not_yet_given(grant: Grant, _: Basis | None, case: Case) -> bool:
     return grant.effective_at >= case.now  # consent precedes the mail (JU-1)
 
@@ -182,16 +195,13 @@ def _is_weak(grant: Grant, basis: Basis | None, case: Case) -> bool:
 
 
 def _is_outside_scope(grant: Grant, _: Basis | None, case: Case) -> bool:
+    if grant.off_channel:
+        return True  # a consent for text messages is none for mail (JU-13)
     wanted = case.categories or case.stream.categories
     if not wanted or not grant.categories:
         return False
     scope = [category.casefold() for category in grant.categories]
-    return not all(_is_covered(category.casefold(), scope) for category in wanted)
-
-
-def _is_covered(category: str, scope: list[str]) -> bool:
-    """A category covers itself and what is below it: "shoes" covers "shoes/running" (JU-14)."""
-    return any(category == one or category.startswith(f"{one}/") for one in scope)
+    return not all(is_covered(category.casefold(), scope) for category in wanted)
 
 
 def _is_expired(grant: Grant, basis: Basis | None, case: Case) -> bool:

@@ -131,7 +131,10 @@ class StreamName(SQLModel, table=True):
 
 
 class Source(SQLModel, table=True):
-    """A place where consent is collected; `streams` are names with commas between them."""
+    """A place where consent is collected.
+
+    `streams`, `channel` and `categories` are names with commas between them.
+    """
 
     __tablename__ = "source"
 
@@ -144,10 +147,17 @@ class Source(SQLModel, table=True):
     sender: str
     kind: str
     streams: str
+    channel: str
+    categories: str
+    attested_by: str
+    attested_why: str
 
 
 class ConsentText(SQLModel, table=True):
-    """One version of a source's consent text; never changed once evidence refers to it."""
+    """One version of a source's consent text; never changed once evidence refers to it.
+
+    A draft has no `activated_ms`. `lint` are codes with commas between them.
+    """
 
     __tablename__ = "consent_text"
     __table_args__ = (UniqueConstraint("source", "version"),)
@@ -168,6 +178,12 @@ class ConsentText(SQLModel, table=True):
     active: bool
     used: bool
     created_ms: int = Field(sa_type=BigInteger)
+    names_company: bool
+    prominent: bool
+    names_sender: bool
+    lint: str
+    accepted_lint: str
+    activated_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class Picture(SQLModel, table=True):
