@@ -19,7 +19,9 @@ from functools import partial
 from pathlib import Path
 
 from gatepost import maillog
+from gatepost.app.head_mail import HeadMail
 from gatepost.app.notices import Notices
+from gatepost.app.welcomes import Welcomes
 from gatepost.app.wiring import Wiring
 from gatepost.flow.outbound import EXPIRED, Outbound
 from gatepost.flow.spool.queue import LEASE, Queue
@@ -35,6 +37,7 @@ NOTICES_SECONDS = 5.0
 REPORT_SECONDS = 2.0
 TERMS_SECONDS = 300.0
 COMPLAINTS_SECONDS = 60.0
+HEAD_SECONDS = 3600.0
 METRICS_SECONDS = 10.0
 DISK_SECONDS = 2.0
 PULSE_SECONDS = 1.0
@@ -73,6 +76,8 @@ class Housekeeping:
         self._data_dir = data_dir
         self._leads = leads
         self._mark = 0
+        self._forged: frozenset[int] = frozenset()
+        self._head_mail = HeadMail(store, wiring)
         self._tasks: list[asyncio.Task[None]] = []
         self.storage_ok = True
         self._written = time.monotonic()
@@ -90,8 +95,11 @@ class Housekeeping:
             Chore("sealing", SEAL_SECONDS, self._seal),
             Chore("delivery reports", NOTICES_SECONDS, self._notices.report_failures),
             Chore("campaign summaries", NOTICES_SECONDS, self._notices.sum_up),
+            Chore("welcomes", WELCOMES_SECONDS, self._welcomes.settle),
+            Chore("late welcomes", LATE_SECONDS, self._welcomes.watch),
             Chore("terms", TERMS_SECONDS, self.apply_terms),
             Chore("complaint rate", COMPLAINTS_SECONDS, self.watch_complaints),
+            Chore("head of the ledger", HEAD_SECONDS, self._head_mail.send),
             Chore("metrics", METRICS_SECONDS, self._count),
         )
 
@@ -155,7 +163,11 @@ class Housekeeping:
         self._written = time.monotonic()
 
     async def _seal(self) -> None:
-        await self._store.write(ledger.seal)
+        forged = (await self._store.write(ledger.seal_and_tell)).forged
+        if forged or self._forged:
+            new = [number for number in forged if number not in self._forged]
+            maillog.forged_events(new, len(forged))
+            self._forged = frozenset(forged)
 
     async def _report(self) -> None:
         self._outbound.report()

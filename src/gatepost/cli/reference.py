@@ -68,6 +68,7 @@ EXAMPLES: Mapping[str, str] = {
     "apikey revoke": "gatepost apikey revoke crm",
     "ledger verify": "gatepost ledger verify --json",
     "ledger head": "gatepost ledger head",
+    "ledger rebuild": "gatepost ledger rebuild --dry-run",
     "dkim generate": "gatepost dkim generate acme.example --selector gp2",
     "dkim show": "gatepost dkim show",
     "doctor": "gatepost doctor --dns 192.0.2.53",

@@ -134,6 +134,35 @@ def letter(
     return write_fields(fields) + b"\r\n" + write_multipart(boundary, parts)
 
 
+def ledger_head(
+    *, host: str, to: str, head: str, height: int, date: datetime, message_id: str
+) -> bytes:
+    """The head of the ledger's chain, for a sender's contact to keep away from the gateway."""
+    header = [
+        ("From", f"Gatepost at {label(host)} <postmaster@{host}>"),
+        ("To", to_value(to)),
+        ("Subject", f"Please keep: the ledger of consents at block {height}"),
+        ("Date", format_datetime(date)),
+        ("Message-ID", message_id),
+        ("Auto-Submitted", "auto-generated"),
+        ("MIME-Version", "1.0"),
+    ]
+    text = (
+        f"This is Gatepost at {clean(host)}.\n\n"
+        "It records who agreed to your mail, and seals the record block by block.\n"
+        f"Today its last block is number {height}, and its head is\n\n"
+        f"    {head}\n\n"
+        "There is nothing to do but keep this mail, in a mailbox that is not on that\n"
+        "server. It contains no personal data.\n\n"
+        "If somebody ever doubts that the record is complete, the administrator runs\n\n"
+        f"    gatepost ledger verify --head {head}\n\n"
+        f"That this finds nothing shows that all that was recorded up to {date:%Y-%m-%d}\n"
+        "is still there, in its order and unaltered, and that nothing was slipped in.\n\n"
+        "How often this mail comes is set by mail_head in [ledger]."
+    )
+    return write_fields(header) + write_text_part("text/plain", "", text)
+
+
 def _attached(original: bytes) -> bytes:
     """RFC 2046 §5.2.1: message/rfc822 has no encoding but 7bit and 8bit."""
     seven_bit = is_seven_bit(original)

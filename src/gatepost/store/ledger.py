@@ -24,7 +24,8 @@ from gatepost.consent.chain import GENESIS, block_digest
 from gatepost.store.hot import Row, compile_once
 from gatepost.store.proof.chain import digest_of, is_proven
 from gatepost.store.proof.findings import UNREADABLE, Finding
-from gatepost.store.proof.inspection import Reader, inspect, size
+from gatepost.store.proof.inspection import Reader, differing, inspect, size
+from gatepost.store.proof.persons import count as people
 from gatepost.store.subjects import chunks
 from gatepost.store.tables.ledger import block, event
 from gatepost.store.transaction import Tx
@@ -34,8 +35,10 @@ __all__ = [
     "Finding",
     "Reader",
     "Sealing",
+    "differing",
     "head",
     "inspect",
+    "people",
     "seal",
     "seal_and_tell",
     "size",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, select, text
+from sqlalchemy import and_, bindparam, delete, select, text, update
 
 from gatepost.consent import fold as folding
 from gatepost.consent.evidence import REST, EventKind, Fact
@@ -30,7 +30,7 @@ from gatepost.store.recording import (
 from gatepost.store.subjects import ensure_subjects
 from gatepost.store.suppressions import Suppressed
 from gatepost.store.tables.ledger import event, event_payload, standing, subject, suppression
-from gatepost.store.times import from_ms
+from gatepost.store.times import from_ms, to_ms
 from gatepost.store.transaction import Tx
 from gatepost.store.withdrawals import Ending, withdrawals_after, withdrawals_mark
 
@@ -47,6 +47,7 @@ __all__ = [
     "look_up",
     "look_up_subjects",
     "rebuild",
+    "rebuild_subjects",
     "record",
     "record_for_subject",
     "record_for_subjects",
@@ -87,12 +88,17 @@ _FACTS = (
     .where(event.c.subject.in_(bindparam("subjects", expanding=True)))
     .order_by(event.c.id)
 )
-_REPLAY = (
+_EVENTS = (
     select(event.c.id, event.c.subject, event.c.kind, event_payload.c.payload)
     .select_from(event.outerjoin(event_payload, event_payload.c.event == event.c.id))
-    .where(event.c.id > bindparam("mark"))
     .order_by(event.c.id)
-    .limit(_REPLAYED)
+)
+_REPLAY = _EVENTS.where(event.c.id > bindparam("mark")).limit(_REPLAYED)
+_REPLAY_SOME = _EVENTS.where(event.c.subject.in_(bindparam("subjects", expanding=True)))
+_SET_ERASED = (
+    update(subject)
+    .where(subject.c.id == bindparam("of_subject"))
+    .values(erased_ms=bindparam("at_ms"))
 )
 
 
@@ -220,6 +226,29 @@ def rebuild(tx: Tx) -> int:
         mark = rows[-1][0]
         count += len(rows)
     return count
+
+
+def rebuild_subjects(tx: Tx, ids: Sequence[int]) -> None:
+    """The same for some people, and the time of their erasure; of nobody else."""
+    known = subjects.lock(tx, ids)
+    for of_subject in ids:
+        recording.forget_derived(tx, of_subject)
+    replay = compile_once(_REPLAY_SOME, tx.dialect)
+    for chunk in subjects.chunks(sorted(known)):
+        rows = replay.rows(tx, {"subjects": chunk})
+        _replay(tx, rows)
+        erased = {row[1]: row[3] for row in rows if row[2] == EventKind.ERASED}
+        for number in chunk:
+            _restore_erased(tx, number, number in erased, erased.get(number))
+
+
+def _restore_erased(tx: Tx, of_subject: int, was_erased: bool, payload: bytes | None) -> None:
+    """When somebody was erased, as the last erasure says; of one that says nothing it stays."""
+    if was_erased and payload is None:
+        return
+    at_ms = to_ms(Fact.from_payload(payload).at) if payload is not None else None
+    mark = compile_once(_SET_ERASED, tx.dialect)
+    mark.execute(tx, {"of_subject": of_subject, "at_ms": at_ms})
 
 
 def _replay(tx: Tx, rows: Sequence[Row]) -> None:

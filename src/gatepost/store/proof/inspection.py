@@ -57,6 +57,19 @@ def inspect(
     yield from read(check_documents)
 
 
+def differing(
+    read: Reader, advance: Callable[[int], None] = lambda _count: None
+) -> Iterator[tuple[list[Finding], list[int]]]:
+    """Slice by slice, in what derived rows differ from the events, and whose rows these are."""
+    mark: int | None = persons.FIRST_MARK
+    while mark is not None:
+        mark, people, findings, ids = read(partial(persons.check_slice, mark=mark))
+        advance(people)
+        derived = [one for one in findings if one.what.startswith(persons.DERIVED)]
+        if ids:
+            yield derived, ids
+
+
 def _inspect_chain(
     read: Reader, head: tuple[int, str] | None, advance: Callable[[int], None]
 ) -> Iterator[Finding]:

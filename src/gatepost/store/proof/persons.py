@@ -32,6 +32,7 @@ from gatepost.store.times import to_ms
 from gatepost.store.transaction import Tx
 
 SLICE = 500
+_TAKING = frozenset({EventKind.ERASED, EventKind.SENDER_REMOVED})
 FIRST_MARK = -(1 << 63)
 DERIVED = "derived: "  # how findings begin that `gatepost ledger rebuild` repairs
 
@@ -118,7 +119,8 @@ def check_slice(tx: Tx, mark: int) -> Slice:
     """The people that come after `mark`."""
     people = compile_once(_SUBJECTS, tx.dialect).rows(tx, {"mark": mark})
     if not people:
-        return Slice(None, 0, _orphans(tx), [])
+        orphans = _orphans(tx)
+        return Slice(None, 0, orphans, sorted({one.subject for one in orphans}))
     span = {"mark": mark, "last": people[-1][0]}
     events = _by_subject(compile_once(_EVENTS, tx.dialect).rows(tx, span))
     standings = _by_subject(compile_once(_STANDINGS, tx.dialect).rows(tx, span))
@@ -153,7 +155,7 @@ def _check(
         Event(row[1], row[2], None if row[3] is None else Fact.from_payload(row[3]))
         for row in event_rows
     ]
-    if any(one.fact is None or one.kind == EventKind.ERASED for one in events):
+    if any(one.fact is None or one.kind in _TAKING for one in events):
         yield from _check_erasures(number, events)
     if address is not None and not _is_address_of(tx, address, address_hash):
         yield Finding(0, 0, "the person's address was changed", number)
@@ -170,6 +172,7 @@ def _check(
 def _check_erasures(number: int, events: Sequence[Event]) -> Iterator[Finding]:
     """Going back in time, which kinds the erasures met so far have taken."""
     taken: set[str] = set()
+    removed: set[str] = set()  # ids of what was removed with a sender
     all_taken = 0  # the id of an erasure that took everything before it
     for one in reversed(events):
         kind = one.kind
@@ -184,10 +187,14 @@ def _check_erasures(number: int, events: Sequence[Event]) -> Iterator[Finding]:
             taken |= {known.value for known in EventKind if one.fact.erases(known)}
             if one.fact.extent != REST:
                 all_taken = one.id
-        elif one.fact is None and kind not in taken:
+        elif one.fact is None and kind not in taken and str(one.id) not in removed:
             yield _gone(number, one)
         elif one.fact is not None and kind in taken:
             yield Finding(0, one.id, "the payload should be gone: the person was erased", number)
+        elif one.fact is not None and str(one.id) in removed:
+            yield Finding(0, one.id, "the payload should be gone: its sender was removed", number)
+        elif one.fact is not None and kind == EventKind.SENDER_REMOVED:
+            removed |= {*one.fact.took}
 
 
 def _gone(number: int, one: Event) -> Finding:
@@ -205,6 +212,9 @@ def _check_presence(number: int, address: str | None, events: Sequence[Event]) -
     for one in events:
         if one.kind == EventKind.ERASED:
             if one.fact is None or one.fact.extent != REST:
+                gone, back = True, False
+        elif one.fact is not None and one.fact.kind is EventKind.SENDER_REMOVED:
+            if one.fact.scope == "all":
                 gone, back = True, False
         elif gone and one.kind in COMING:
             back = True
@@ -282,7 +292,7 @@ def _differs(derived: Mapping[str, tuple[str, Standing]], rows: Sequence[Row]) -
 
 def _orphans(tx: Tx) -> list[Finding]:
     return [
-        Finding(0, 0, f"a {name} of a person who is not there", number)
+        Finding(0, 0, f"{DERIVED}a {name} of a person who is not there", number)
         for name, statement in _ORPHANS
         for (number,) in compile_once(statement, tx.dialect).rows(tx, {})
     ]
