@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
 from gatepost.app.questions import questions_for
+from gatepost.app.correspondence import Correspondence
 from gatepost.app.texts import Texts
+from gatepost.app.wiring import wire
+from gatepost.config import load
 from gatepost.consent.bases import Bases
 from gatepost.consent.evidence import EventKind, Fact, TextState
 from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
@@ -129,6 +132,18 @@ class Served:
         return [event.fact for event in events if event.kind is kind and event.fact]
 
 
+def correspondence(
+    folder: Path, store: Store, ring: Ring, streams: Mapping[str, Stream]
+) -> Correspondence:
+    """Letters of the site's senders, into the spool of its store."""
+    path = folder / "config.toml"
+    path.write_text('[server]\nhostname = "relay.example.org"\n'
+                    'public_url = "https://mail.example.org"\n')  # fmt: skip
+    wiring = wire(load(path, {}))
+    policy = replace(wiring.policy, streams=streams, senders=SENDERS)
+    return Correspondence(Texts(), lambda: replace(wiring, policy=policy), lambda: ring)
+
+
 @asynccontextmanager
 async def served(
     folder: Path,
@@ -138,6 +153,7 @@ async def served(
     proxies: tuple[str, ...] = (),
     ring: Ring | None = None,
     lifetime: Duration | None = None,
+    letters: bool = False,
 ) -> AsyncIterator[Served]:
     """Both applications on loopback, over a new store in `folder`."""
     store = await asyncio.to_thread(Store.open, "", folder / "data")
@@ -159,6 +175,7 @@ async def served(
         ready=ready,
         trusted_proxies=lambda: networks,
         link_lifetime=lambda: lifetime,
+        letters=correspondence(folder, store, ring, streams).write if letters else None,
     )
     names = [KnownStream(stream.name, stream.sender) for stream in streams.values()]
     names += [KnownStream(*pair) for pair in (retired or {}).items()]

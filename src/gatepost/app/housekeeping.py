@@ -25,7 +25,7 @@ from gatepost.app.welcomes import Welcomes
 from gatepost.app.wiring import Wiring
 from gatepost.flow.outbound import EXPIRED, Outbound
 from gatepost.flow.spool.queue import LEASE, Queue
-from gatepost.store import campaigns, complaint_rate, content, ledger, people
+from gatepost.store import campaigns, complaint_rate, content, ledger, people, signups
 from gatepost.store.engine import Store, StoreUnavailable, Tx
 from gatepost.store.spool import quarantine, sightings
 from gatepost.store.spool import queue as queue_rows
@@ -34,6 +34,8 @@ WITHDRAWALS_SECONDS = 0.4
 SEAL_SECONDS = 0.5
 RENEW_SECONDS = LEASE.total_seconds() / 8
 NOTICES_SECONDS = 5.0
+WELCOMES_SECONDS = 1.0
+LATE_SECONDS = 60.0
 REPORT_SECONDS = 2.0
 TERMS_SECONDS = 300.0
 COMPLAINTS_SECONDS = 60.0
@@ -72,6 +74,7 @@ class Housekeeping:
         self._queue = queue
         self._outbound = outbound
         self._notices = notices
+        self._welcomes = Welcomes(store, wiring)
         self._wiring = wiring
         self._data_dir = data_dir
         self._leads = leads
@@ -206,6 +209,8 @@ class Housekeeping:
         await self._until_done(
             "content purged", partial(content.purge, finished_before=keep.before(now))
         )
+        old = self._welcomes.forget_before(now)
+        await self._until_done("sign-ups forgotten", partial(signups.forget, before=old), rounds=1)
         await self._until_done("staged content swept", content.sweep_staged, rounds=1)
         window = wiring.sorting.bulk_window
         await self._store.write(partial(sightings.forget, older_than=2 * window))

@@ -44,6 +44,7 @@ class Purpose(StrEnum):
     BOUNCE = "b"
     MAILTO = "m"
     DOSSIER = "d"
+    FORM = "f"  # not a link: says when a form was shown, and which text
 
 
 _LEAVING = frozenset({Purpose.UNSUBSCRIBE, Purpose.MAILTO})

@@ -1,0 +1,58 @@
+"""Welcomes: who signed up counts once the welcome mail has left (JU-18).
+
+In: the spool's record of welcome letters. Out: WELCOMED facts, and what was held for these
+people let go, in one transaction; a warning once a welcome is later than an hour, an error
+after a day. What a crash leaves undone is found at the next turn.
+
+*Fails:* `StoreUnavailable`; the next turn tries again.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from gatepost import maillog
+from gatepost.app.wiring import Wiring
+from gatepost.store import signups
+from gatepost.store.engine import Store, Tx
+from gatepost.store.ids import to_text
+from gatepost.store.signups import Delivered
+from gatepost.store.spool.quarantine import release_by_confirmation
+
+
+class Welcomes:
+    """The chores. Safe to run in several gateways at once."""
+
+    def __init__(self, store: Store, wiring: Callable[[], Wiring]) -> None:
+        self._store = store
+        self._wiring = wiring
+
+    async def settle(self) -> int:
+        """Records the welcomes that upstream took since the last time; says how many."""
+        done = await self._store.write(self._settle)
+        for one in done:
+            maillog.welcomed(to_text(one.subject), one.sender, one.stream)
+        return len(done)
+
+    async def watch(self) -> None:
+        """Says so when welcomes are late."""
+        waiting = await self._store.read(signups.waiting_welcomes)
+        late = self._store.now() - waiting.since if waiting.since else None
+        maillog.welcomes_late(waiting.count, late.total_seconds() / 3600 if late else 0.0)
+
+    def forget_before(self, now: datetime) -> datetime:
+        """Sign-ups older than this are of no use: none can be confirmed or keeps back a letter.
+
+        Those that were confirmed stay as long again, so that their links say so.
+        """
+        consent = self._wiring().settings.consent
+        longest = min(consent.confirm_within.before(now), consent.confirm_again.before(now))
+        return consent.confirm_within.before(longest)
+
+    def _settle(self, tx: Tx) -> list[Delivered]:
+        done = signups.settle_welcomes(tx)
+        streams = self._wiring().policy.streams
+        for one in done:
+            stream = streams.get(one.stream)
+            if stream is not None:
+                release_by_confirmation(tx, one.subject, one.stream, stream.release_within)
+        return done
