@@ -43,6 +43,9 @@ _auth_failures = Counter("gatepost_auth_failures", "Failed authentications", ["l
 _refused_connections = Counter(
     "gatepost_refused_connections", "Connections turned away", ["listener"]
 )
+_removed = Counter(
+    "gatepost_retention_removed", "Things that outlived their term, by rule", ["rule", "what"]
+)
 _internal_errors = Counter("gatepost_internal_errors", "Errors of our own, by place", ["place"])
 _store_errors = Counter("gatepost_store_errors", "Operations the store could not do", ["place"])
 _upstream_up = Gauge(
@@ -440,6 +443,18 @@ def housekeeping_failed(chore: str, error: BaseException) -> None:
 def rerouted(upstream: str, count: int) -> None:
     """An upstream has left the configuration; what waited for it goes where its mail goes now."""
     _log.warning("upstream is gone, its queue takes another", upstream=upstream, count=count)
+
+
+def retained(rule: str, what: str, count: int) -> None:
+    """Retention removed so many things by a rule."""
+    _removed.labels(rule, what).inc(count)
+    if count:
+        _log.info("retention", rule=rule, what=what, count=count)
+
+
+def out_of_reach(paths: Sequence[str]) -> None:
+    """Files with rows of erased people that could not be written."""
+    _log.error("files of rejected rows are out of reach of an erasure", paths=sorted(paths))
 
 
 def did(chore: str, count: int) -> None:

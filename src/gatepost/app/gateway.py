@@ -346,7 +346,6 @@ def _pause_after(attempt: int) -> timedelta:
 
 
 _NOT_YET = (
-    ("retention", "evidence"),
     ("complaints", "answer_within"),
     ("complaints", "stop_within"),
 )

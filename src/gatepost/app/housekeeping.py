@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from gatepost import maillog
+from gatepost.app.daily import Daily
 from gatepost.app.head_mail import HeadMail
 from gatepost.app.notices import Notices
 from gatepost.app.welcomes import Welcomes
@@ -40,6 +41,8 @@ REPORT_SECONDS = 2.0
 TERMS_SECONDS = 300.0
 COMPLAINTS_SECONDS = 60.0
 HEAD_SECONDS = 3600.0
+GATHER_SECONDS = 60.0
+DAILY_SECONDS = 300.0
 METRICS_SECONDS = 10.0
 DISK_SECONDS = 2.0
 PULSE_SECONDS = 1.0
@@ -75,6 +78,7 @@ class Housekeeping:
         self._outbound = outbound
         self._notices = notices
         self._welcomes = Welcomes(store, wiring)
+        self._daily = Daily(store, wiring)
         self._wiring = wiring
         self._data_dir = data_dir
         self._leads = leads
@@ -103,6 +107,8 @@ class Housekeeping:
             Chore("terms", TERMS_SECONDS, self.apply_terms),
             Chore("complaint rate", COMPLAINTS_SECONDS, self.watch_complaints),
             Chore("head of the ledger", HEAD_SECONDS, self._head_mail.send),
+            Chore("uses", GATHER_SECONDS, self._daily.gather),
+            Chore("retention", DAILY_SECONDS, self._daily.apply_retention),
             Chore("metrics", METRICS_SECONDS, self._count),
         )
 

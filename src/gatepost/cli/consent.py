@@ -10,6 +10,7 @@ import typer
 from gatepost.app import records
 from gatepost.cli import consent_history, consent_import
 from gatepost.cli.consent_dossier import dossier
+from gatepost.cli.consent_erase import erase
 from gatepost.cli.consent_withdrawal import withdraw
 from gatepost.cli.desk import Desk, Refusal, Status, address_from, desk_of, listing, say
 from gatepost.cli.options import Encoding, Json, Note
@@ -142,6 +143,7 @@ def grant(
 
 
 app.command()(withdraw)
+app.command()(erase)
 app.command()(dossier)
 
 

@@ -38,6 +38,7 @@ _PRAGMAS = (
     "PRAGMA mmap_size=268435456",
     "PRAGMA cache_size=-16384",
     "PRAGMA wal_autocheckpoint=2000",
+    "PRAGMA secure_delete=ON",  # Debian's default; what is erased must not linger in free pages
 )
 
 

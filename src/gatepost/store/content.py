@@ -15,7 +15,17 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import bindparam, delete, exists, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from gatepost.store.engine import Store, Tx
 from gatepost.store.tables import mail as tables
@@ -84,17 +94,25 @@ def purge(tx: Tx, finished_before: datetime, limit: int = 1000) -> int:
     What is still to be reported keeps its own. One call removes at most `limit`, so
     that mail is not held up: call again until it says 0.
     """
-    untold = exists().where(_r.submission == _s.id, is_untold())
-    due = select(_s.id).where(
-        _s.content_state == spelled("kept"),
-        _s.finished_ms < to_ms(finished_before),
-        ~untold,
-    )
-    gone = [{"gone": done} for done in tx.connection.execute(due.limit(limit)).scalars()]
+    due = select(_s.id).where(_is_over(finished_before)).limit(limit)
+    gone = [{"gone": done} for done in tx.connection.execute(due).scalars()]
     if gone:
         tx.connection.execute(_FORGET, gone)
         tx.connection.execute(_NOTE_PURGED, gone)
     return len(gone)
+
+
+def count_due(tx: Tx, finished_before: datetime) -> int:
+    """How many messages `purge` would remove now."""
+    query = select(func.count()).where(_is_over(finished_before))
+    return int(tx.connection.execute(query).scalar_one())
+
+
+def _is_over(finished_before: datetime) -> ColumnElement[bool]:
+    untold = exists().where(_r.submission == _s.id, is_untold())
+    return and_(
+        _s.content_state == spelled("kept"), _s.finished_ms < to_ms(finished_before), ~untold
+    )
 
 
 def _stage_piece(tx: Tx, *, submission: int, n: int, piece: memoryview) -> None:

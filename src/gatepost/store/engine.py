@@ -80,6 +80,7 @@ class Store:
     ) -> None:
         self.keys = keys
         self._clock = Clock()
+        self._engine = write_engine
         self._lock = lock
         self._writer = Desk(write, [Link(write_engine, keys=keys, clock=self._clock, guard=lock)])
         self._readers = Desk(
@@ -152,6 +153,22 @@ class Store:
         if self._lock:
             self._lock.close()
             self._lock = None
+
+    def empty_log(self) -> bool:
+        """Writes SQLite's log back into the file and empties it; false if readers held it.
+
+        Until then the log still holds the bytes of what was erased. Nothing to do on PostgreSQL,
+        where VACUUM sees to it.
+        """
+        if self._engine.dialect.name != "sqlite":
+            return True
+        connection = self._engine.raw_connection()
+        try:
+            found = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (busy, _, _) = found.fetchone()
+        finally:
+            connection.close()
+        return not busy
 
     def now(self) -> datetime:
         """The store's time, in UTC: on PostgreSQL the server's."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, exists, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, select, update
 
 from gatepost.consent import fold as folding
 from gatepost.consent.bases import Bases
@@ -130,20 +130,27 @@ def forget_strangers(tx: Tx, before: datetime, limit: int = PAGE) -> int:
     Mail to a stranger may need a subject for its links; without an event, its only trace is
     the address.
     """
-    idle = (
-        select(_s.id)
-        .where(
-            _s.address.is_not(None),
-            _s.created_ms < to_ms(before),
-            ~exists().where(_e.subject == _s.id),
-            ~exists().where(recipient.c.finished_ms.is_(None), recipient.c.subject == _s.id),
-        )
-        .limit(limit)
-    )
+    idle = select(_s.id).where(_is_idle(before)).limit(limit)
     ids = list(tx.connection.execute(idle).scalars())
     if ids:
         tx.connection.execute(update(subject).where(_s.id.in_(ids)).values(address=None))
     return len(ids)
+
+
+def count_strangers(tx: Tx, before: datetime) -> int:
+    """How many addresses `forget_strangers` would blank now."""
+    query = select(func.count()).where(_is_idle(before))
+    return int(tx.connection.execute(query).scalar_one())
+
+
+def _is_idle(before: datetime) -> ColumnElement[bool]:
+    waiting = exists().where(recipient.c.finished_ms.is_(None), recipient.c.subject == _s.id)
+    return and_(
+        _s.address.is_not(None),
+        _s.created_ms < to_ms(before),
+        ~exists().where(_e.subject == _s.id),
+        ~waiting,
+    )
 
 
 def _look_at(

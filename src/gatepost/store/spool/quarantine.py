@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason
@@ -133,6 +133,12 @@ def expire(tx: Tx, limit: int = 10_000) -> int:
         select(_r.id).where(_IN_QUARANTINE, _r.expires_ms <= tx.now_ms).limit(limit)
     ).scalar_subquery()
     return len(_drop(tx, _r.id.in_(over), "expired"))
+
+
+def count_expired(tx: Tx) -> int:
+    """How many rows `expire` would drop now."""
+    query = select(func.count()).where(_IN_QUARANTINE, _r.expires_ms <= tx.now_ms)
+    return int(tx.connection.execute(query).scalar_one())
 
 
 def _release(tx: Tx, which: ColumnElement[bool], reason: Reason, rule: str, note: str) -> list[int]:

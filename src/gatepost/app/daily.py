@@ -1,0 +1,56 @@
+"""Retention once a day, beside the mail, by one gateway of a store.
+
+In: the configuration in force at that moment. Out: what the retention run does, in the log.
+The run blocks, so it has a thread of its own; the store's writer gets it slice by slice.
+
+*Fails:* whatever the run raises; an hour later it is tried again.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+from gatepost import maillog
+from gatepost.app.retention import DAILY, Retention
+from gatepost.app.wiring import Wiring
+from gatepost.store import uses
+from gatepost.store.engine import Store
+from gatepost.store.turns import give_back, take_turn
+
+RETENTION = "retention"
+AGAIN = timedelta(hours=1)
+_ROUNDS = 1000  # submissions' slices that are gathered in one turn
+
+
+class Daily:
+    """What a store needs done once a day, and the gathering of uses that leads up to it."""
+
+    def __init__(self, store: Store, wiring: Callable[[], Wiring]) -> None:
+        self._store = store
+        self._wiring = wiring
+
+    async def gather(self) -> None:
+        """Adds what was delivered since to the uses of consents (JU-23)."""
+        for _ in range(_ROUNDS):
+            if not await self._store.write(uses.gather):
+                return
+
+    async def apply_retention(self) -> None:
+        """Applies retention if a day has passed since anybody last did."""
+        if not await self._store.write(partial(take_turn, work=RETENTION, every=DAILY)):
+            return
+        wiring = self._wiring()
+        try:
+            work = Retention(self._store, wiring.settings, wiring.policy.bases)
+            report = await asyncio.to_thread(work.run)
+        except Exception:
+            again = partial(give_back, work=RETENTION, every=DAILY, again_in=AGAIN)
+            await self._store.write(again)
+            raise
+        for step in report.steps:
+            maillog.retained(step.rule, step.what, step.count)
+        for what, count in report.places.items():
+            maillog.did(f"of erased people: {what}", count)
+        if report.unreachable:
+            maillog.out_of_reach(report.unreachable)

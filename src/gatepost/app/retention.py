@@ -1,0 +1,267 @@
+"""The retention run: what is no longer needed goes, by rule, setting and date.
+
+In: the store, the settings and the bases in force. Out: `Step`s, one per rule: what went or, in
+a dry run, would go, and why. `gatepost retention run` and, once a day, `serve` do the same.
+
+Everything goes in slices, each a transaction of its own, and what is to go is looked for by
+readers, so that mail is not held up. A run that was broken off is simply made again: each
+slice leaves the store whole, a person is erased from the last places before the ledger says
+so, and nothing is counted twice.
+
+*Fails:* `StoreUnavailable`.
+*Known limits:* a file that cannot be written is named, and tried again at the next erasure.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from gatepost.app import rejects
+from gatepost.config import Settings
+from gatepost.consent.bases import Bases
+from gatepost.consent.retention import EVIDENCE_TERM, REQUEST, UNCONFIRMED, Terms
+from gatepost.store import content, places, purging, retention, uses, written
+from gatepost.store.engine import Store, Tx
+from gatepost.store.retention import Due
+from gatepost.store.spool import quarantine
+
+DAILY = timedelta(days=1)
+_PAGE = 500  # submissions that are looked at together
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one rule does: how many of what, by which setting, and from and to which date.
+
+    `before` is the moment before which things must have happened to go now; `first` and `last`
+    are the earliest and latest due date among people.
+    """
+
+    rule: str
+    what: str
+    setting: str
+    term: str
+    count: int
+    before: datetime | None = None
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did, or would do; and what it could not reach."""
+
+    steps: Sequence[Step]
+    places: Counter[str] = field(default_factory=Counter)
+    unreachable: Sequence[str] = ()
+
+
+class Retention:
+    """One run, by the settings and the clock of the moment it is made."""
+
+    def __init__(self, store: Store, settings: Settings, bases: Bases) -> None:
+        kept = settings.retention
+        self._store, self._bases = store, bases
+        self._terms = Terms(evidence=kept.evidence, unconfirmed=kept.unconfirmed)
+        self._lengths = {
+            "retention.evidence": kept.evidence,
+            "retention.unconfirmed": kept.unconfirmed,
+            "retention.content": kept.content,
+            "retention.verdicts": kept.verdicts,
+            "retention.campaigns": kept.campaigns,
+            "quarantine.keep": settings.quarantine.keep,
+        }
+        self._now = store.now()
+        self._places: Counter[str] = Counter()
+        self._unreachable: list[str] = []
+
+    def preview(self) -> Report:
+        """What would go now, and why; changes nothing."""
+        read = self._store.read_now
+        rows = self._before("retention.verdicts")
+        silent = self._before("retention.campaigns")
+        due = [one for _, page in self._pages() for one in page]
+        submissions, recipients = read(partial(purging.count_submissions, finished_before=rows))
+        over = read(partial(content.count_due, finished_before=self._before("retention.content")))
+        steps = [
+            self._step("content-term", "messages", "retention.content", over),
+            self._step(
+                "quarantine-term", "held recipients", "quarantine.keep",
+                read(quarantine.count_expired), dated=False,
+            ),
+            *self._people_steps(due),
+            self._step("verdict-term", "submissions", "retention.verdicts", submissions),
+            self._step("verdict-term", "recipients' rows", "retention.verdicts", recipients),
+            self._step(
+                "campaign-term", "campaigns", "retention.campaigns",
+                read(partial(purging.count_campaigns, silent_before=silent, finished_before=rows)),
+            ),
+            self._step(
+                "no-record", "addresses of strangers", "retention.verdicts",
+                read(partial(retention.count_strangers, before=rows)),
+            ),
+        ]  # fmt: skip
+        return Report(steps)
+
+    def run(self, advance: Advance = lambda _count: None) -> Report:
+        """Does it; `advance` hears of every slice."""
+        rows = self._before("retention.verdicts")
+        self._until_done(uses.gather, lambda _count: None)
+        over = self._until_done(
+            partial(content.purge, finished_before=self._before("retention.content")), advance
+        )
+        steps = [
+            self._step("content-term", "messages", "retention.content", over),
+            self._step(
+                "quarantine-term", "held recipients", "quarantine.keep",
+                self._until_done(quarantine.expire, advance), dated=False,
+            ),
+            *self._people_steps(self._erase_people(advance)),
+        ]  # fmt: skip
+        self._forget_left_over()
+        submissions, recipients = self._purge_rows(rows, advance)
+        silent = self._before("retention.campaigns")
+        campaigns = self._until_done(
+            partial(purging.purge_campaigns, silent_before=silent), advance
+        )
+        strangers = self._until_done(partial(retention.forget_strangers, before=rows), advance)
+        steps += [
+            self._step("verdict-term", "submissions", "retention.verdicts", submissions),
+            self._step("verdict-term", "recipients' rows", "retention.verdicts", recipients),
+            self._step("campaign-term", "campaigns", "retention.campaigns", campaigns),
+            self._step("no-record", "addresses of strangers", "retention.verdicts", strangers),
+        ]
+        self._store.empty_log()
+        return Report(steps, +self._places, self._unreachable)
+
+    def _before(self, setting: str) -> datetime:
+        return self._lengths[setting].before(self._now)
+
+    def _step(self, rule: str, what: str, setting: str, count: int, *, dated: bool = True) -> Step:
+        return Step(
+            rule=rule,
+            what=what,
+            setting=setting,
+            term=str(self._lengths[setting]),
+            count=count,
+            before=self._before(setting) if dated else None,
+        )
+
+    def _people_steps(self, due: Sequence[Due]) -> Iterator[Step]:
+        for rule, setting in (
+            (EVIDENCE_TERM, "retention.evidence"),
+            (REQUEST, "retention.evidence"),
+            (UNCONFIRMED, "retention.unconfirmed"),
+        ):
+            dates = sorted(one.expiry.due for one in due if one.rule == rule)
+            yield Step(
+                rule=rule,
+                what="people",
+                setting=setting,
+                term=str(self._lengths[setting]),
+                count=len(dates),
+                before=self._before(setting),
+                first=dates[0] if dates else None,
+                last=dates[-1] if dates else None,
+            )
+
+    def _pages(self) -> Iterator[tuple[int, list[Due]]]:
+        """Who is due, page by page, as readers see it."""
+        after = -(1 << 63)
+        while True:
+            after, due = self._store.read_now(
+                partial(retention.find_due, terms=self._terms, bases=self._bases, after=after)
+            )
+            if not after:
+                return
+            yield after, due
+
+    def _erase_people(self, advance: Advance) -> list[Due]:
+        erased: list[Due] = []
+        for _, due in self._pages():
+            for start in range(0, len(due), retention.PAGE):
+                ids = [one.subject for one in due[start : start + retention.PAGE]]
+                people = self._store.read_now(partial(places.who_are, ids=ids))
+                count, unreachable = forget(self._store, people)
+                self._places += count
+                self._unreachable += unreachable
+                erase = partial(retention.erase_due, ids=ids, terms=self._terms, bases=self._bases)
+                done = self._store.write_now(erase)
+                erased += done
+                advance(len(done))
+        return erased
+
+    def _forget_left_over(self) -> None:
+        while True:
+            found = self._store.read_now(places.left_over)
+            if not found.rows:
+                return
+            count = self._store.write_now(partial(places.forget, found=found))
+            self._places += count
+            if not count["rows of mail blanked"]:
+                return
+
+    def _purge_rows(self, before: datetime, advance: Advance) -> tuple[int, int]:
+        submissions = recipients = 0
+        after = -(1 << 63)
+        look = partial(purging.old_submissions, finished_before=before, limit=_PAGE)
+        while found := self._store.read_now(partial(look, after=after)):
+            after = found[-1][0]
+            for portion in _portions(found):
+                ids = [number for number, _ in portion]
+                gone = self._store.write_now(
+                    partial(purging.purge, submissions=ids, finished_before=before)
+                )
+                submissions += gone
+                recipients += sum(count for _, count in portion)
+                advance(gone)
+        return submissions, recipients
+
+    def _until_done(self, do: Callable[[Tx], int], advance: Advance) -> int:
+        total = 0
+        while count := self._store.write_now(do):
+            total += count
+            advance(count)
+        return total
+
+
+def forget(store: Store, people: Sequence[places.Who]) -> tuple[Counter[str], list[str]]:
+    """Takes these people out of every place but the ledger: counts, and files out of reach."""
+    done: Counter[str] = Counter()
+    if not people:
+        return done, []
+    found = store.read_now(partial(places.find, people=people))
+    for portion in places.slices(found):
+        done += store.write_now(partial(places.forget, found=portion))
+    done += store.write_now(partial(places.forget_elsewhere, people=people))
+    unreachable: list[str] = []
+    gone: list[Path] = []
+    keys = {who.address.key for who in people if who.address}
+    for file in store.read_now(written.files):
+        rows = rejects.forget(file.path, keys)
+        if rows is None:
+            gone.append(file.path)
+        elif rows < 0:
+            unreachable.append(str(file.path))
+        else:
+            done["rows of files removed"] += rows
+    for path in gone:
+        store.write_now(partial(written.forget_file, path=path))
+    return done, unreachable
+
+
+def _portions(found: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Submissions that together have few recipients enough for one transaction."""
+    portion: list[tuple[int, int]] = []
+    for one in found:
+        if portion and sum(count for _, count in portion) + one[1] > purging.SLICE:
+            yield portion
+            portion = []
+        portion.append(one)
+    if portion:
+        yield portion

@@ -1,0 +1,79 @@
+"""Once a day per store, whoever of its gateways comes first."""
+
+import os
+from datetime import UTC, datetime
+
+import pytest
+
+from gatepost.app import daily
+from gatepost.app.daily import Daily
+from gatepost.app.wiring import wire
+from gatepost.config import load
+from gatepost.consent.evidence import EventKind
+from gatepost.mail.address import parse
+from gatepost.mail.recipient_state import State
+from gatepost.store import people
+from gatepost.store.tables import mail as tables
+from gatepost.store.tables.ledger import meta
+from gatepost.store.tables.uses import consent_use
+from support.command import CONFIG
+from support.consents import granted, withdrawn
+from support.submissions import accept, change, claim, mark, outcome, rows_of, submission
+
+LONG_AGO = datetime(2020, 2, 29, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def chores(store, tmp_path):
+    (tmp_path / "config.toml").write_text(CONFIG)
+    wiring = wire(load(tmp_path / "config.toml", os.environ))
+    return Daily(store, lambda: wiring)
+
+
+def record_old(store, address):
+    facts = [granted(at=LONG_AGO), withdrawn(at=LONG_AGO)]
+    return store.write_now(lambda tx: people.record(tx, parse(address), facts))
+
+
+def kinds(store, subject):
+    known = store.read_now(lambda tx: people.history_of_subject(tx, subject))
+    return [one.kind for one in known.events]
+
+
+async def test_a_second_gateway_leaves_the_day_alone(store, chores):
+    first = record_old(store, "anna@example.org")
+    await chores.apply_retention()
+    assert kinds(store, first)[-1] is EventKind.ERASED
+    second = record_old(store, "bo@example.org")
+    await chores.apply_retention()
+    assert EventKind.ERASED not in kinds(store, second)
+    (row,) = [row for row in rows_of(store, meta) if "retention" in row["name"]]
+    change(store, meta, {"value": str(int(row["value"]) - 86_400_000)}, name=row["name"])
+    await chores.apply_retention()
+    assert kinds(store, second)[-1] is EventKind.ERASED
+
+
+async def test_a_run_that_fails_is_made_again_within_hours(store, chores, monkeypatch):
+    subject = record_old(store, "anna@example.org")
+    monkeypatch.setattr(daily, "AGAIN", daily.DAILY * 0)
+    with monkeypatch.context() as broken:
+        broken.setattr(daily.Retention, "run", _fail)
+        with pytest.raises(OSError, match="disk"):
+            await chores.apply_retention()
+    assert EventKind.ERASED not in kinds(store, subject)
+    await chores.apply_retention()
+    assert kinds(store, subject)[-1] is EventKind.ERASED
+
+
+def _fail(_run):
+    raise OSError("disk")
+
+
+async def test_uses_are_gathered_along_the_way(store, chores):
+    subject = store.write_now(lambda tx: people.record(tx, parse("a@example.org"), [granted()]))
+    accept(store, submission("a@example.org"))
+    change(store, tables.recipient, {"subject": subject})
+    mark(store, *(outcome(row, State.DELIVERED) for row in claim(store)))
+    await chores.gather()
+    (use,) = rows_of(store, consent_use)
+    assert (use["subject"], use["copies"]) == (subject, 1)
