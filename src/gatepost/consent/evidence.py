@@ -20,7 +20,7 @@ SALT_BYTES = 16
 REST = "rest"
 ALL = "all"
 _EXTENTS = frozenset({"", REST, ALL})
-_TIMES = ("at", "confirmed_at", "last_activity_at", "due")
+_TIMES = ("at", "confirmed_at", "last_activity_at", "ends_at", "due")
 
 
 class EventKind(StrEnum):
@@ -40,6 +40,7 @@ class EventKind(StrEnum):
     TEXT_SHOWN = "text-shown"
     WELCOMED = "welcomed"
     ERASED = "erased"
+    SENDER_REMOVED = "sender-removed"  # what one sender held of a person went to somebody else
     SOURCE_KEPT = "source-kept"  # about nobody: what a source or a version of its text says
 
 
@@ -84,7 +85,9 @@ class Fact:
     "sender-removed". Its `extent` is "rest", which spares address and evidence
     (`EVIDENCE_KINDS`), or "all"; "" in older payloads means all. `due` is when the evidence
     may go, or was due to go. What is recorded of sources has `text_sha256`, the digest of all
-    that a source or a version of its text consists of.
+    that a source or a version of its text consists of. A sender's removal names the events that
+    it `took`, by their ids; its `scope` is "all" where nothing was held for another sender, so
+    that the address went, too.
     """
 
     kind: EventKind
@@ -102,6 +105,7 @@ class Fact:
     user_agent: str = ""
     confirmed_at: datetime | None = None
     last_activity_at: datetime | None = None
+    ends_at: datetime | None = None  # of a contract, where it is known (A1)
     categories: tuple[str, ...] = ()
     channels: str = ""  # what the consent is for where that is not e-mail, such as "sms" (JU-13)
     bought: bool = False
@@ -117,6 +121,7 @@ class Fact:
     extent: str = ""
     due: datetime | None = None
     text_sha256: str = ""
+    took: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.extent not in _EXTENTS:
@@ -154,7 +159,8 @@ class Fact:
                     values[name] = datetime.fromisoformat(values[name])
             values["kind"] = EventKind(values["kind"])
             values["text_state"] = TextState(values.get("text_state", TextState.NONE))
-            values["categories"] = tuple(values.get("categories", ()))
+            for name in ("categories", "took"):
+                values[name] = tuple(values.get(name, ()))
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("the payload is not that of an event") from error

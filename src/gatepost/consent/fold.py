@@ -27,7 +27,7 @@ MERGER = "merger"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_BY_OTHERS = frozenset({"staff", "import", "mailer"})
+BY_OTHERS = frozenset({"staff", "import", "mailer"})
 
 
 def fold(standing: Standing, fact: Fact) -> Standing:
@@ -62,6 +62,7 @@ def fold(standing: Standing, fact: Fact) -> Standing:
             | EventKind.TEXT_SHOWN
             | EventKind.ERASED
             | EventKind.SOURCE_KEPT
+            | EventKind.SENDER_REMOVED
         ):
             return standing
         case _:
@@ -94,6 +95,7 @@ def _grant(fact: Fact) -> Grant | None:
         text_state=fact.text_state,
         confirmed_at=_confirmed_at(fact),
         last_activity_at=fact.last_activity_at,
+        ends_at=fact.ends_at,
         categories=tuple(sorted(set(fact.categories))),
         soft_opt_in=fact.bought and fact.informed and fact.could_decline,
         welcome_due=fact.welcome_due,
@@ -116,7 +118,7 @@ def _confirmed_at(fact: Fact) -> datetime | None:
 
 def _is_documented(fact: Fact) -> bool:
     """Whether a return may lift a withdrawal: by others only with basis and words (HR-4)."""
-    return fact.actor not in _BY_OTHERS or bool(fact.basis and fact.explanation.strip())
+    return fact.actor not in BY_OTHERS or bool(fact.basis and fact.explanation.strip())
 
 
 def _with_grant(standing: Standing, grant: Grant | None) -> Standing:
@@ -146,6 +148,7 @@ def _kind_of(grant: Grant) -> tuple[Any, ...]:
         grant.lifts_withdrawal,
         grant.own_act,
         grant.off_channel,
+        _milliseconds(grant.ends_at) if grant.ends_at else -1,
     )
 
 
@@ -173,7 +176,7 @@ _STANDING_TIMES = {
     "h": "welcomed_at",
 }
 _GRANT_TEXTS = {"b": "basis", "s": "source", "x": "text_version"}
-_GRANT_TIMES = {"a": "at", "c": "confirmed_at", "l": "last_activity_at"}
+_GRANT_TIMES = {"a": "at", "c": "confirmed_at", "l": "last_activity_at", "u": "ends_at"}
 _GRANT_FLAGS = {
     "o": "soft_opt_in",
     "d": "welcome_due",

@@ -181,6 +181,8 @@ def _comes_back(facts: Sequence[Fact], *, gone: bool) -> bool:
     """Whether a person whose address is `gone`, or goes with these facts, is there again."""
     back = False
     for fact in facts:
+        if fact.kind is EventKind.SENDER_REMOVED:
+            raise ValueError("a sender is removed by store.removal")
         if fact.kind is EventKind.ERASED and fact.extent != REST:
             gone, back = True, False
         elif fact.kind in COMING:
