@@ -69,6 +69,8 @@ EXAMPLES: Mapping[str, str] = {
     "ledger verify": "gatepost ledger verify --json",
     "ledger head": "gatepost ledger head",
     "ledger rebuild": "gatepost ledger rebuild --dry-run",
+    "keys list": "gatepost keys list",
+    "keys rotate": "gatepost keys rotate --compromised 0",
     "dkim generate": "gatepost dkim generate acme.example --selector gp2",
     "dkim show": "gatepost dkim show",
     "doctor": "gatepost doctor --dns 192.0.2.53",

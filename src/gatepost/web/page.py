@@ -7,7 +7,7 @@ so that pages work behind any host name and path prefix, and none is built from 
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 
 from gatepost import maillog
 from gatepost.mail.sender import Sender
@@ -64,6 +64,7 @@ class Pages:
             sender=sender,
             root=root(scope),
             look=self.branding.look(sender),
+            keep=_kept(scope),
             asking=f"?sender={quote(sender.name)}" if sender and self._site.letters else "",
             **(values or {}),
         )
@@ -137,6 +138,12 @@ class Pages:
     def unavailable(self, scope: Scope) -> Answer:
         """The page for a store out of reach, and for our own errors: come back later."""
         return self.trouble("unavailable", scope, 503, retry_later())
+
+
+def _kept(scope: Scope) -> str:
+    """What a link to the same page in another language must say again."""
+    sender = _query(scope).get("sender", [""])[0]
+    return f"{urlencode({'sender': sender})}&" if sender else ""
 
 
 def _query(scope: Scope) -> dict[str, list[Any]]:
