@@ -107,7 +107,7 @@ class Gatepost:
         at = datetime.now(UTC) - timedelta(days=30)
         self._program.record(
             {
-                f"{number}{self._recipient}": [
+                self.person(number): [
                     granted(at=at, sender="acme", stream="newsletter"),
                     granted(at=at, sender="signed", stream="offers"),
                 ]
@@ -118,12 +118,20 @@ class Gatepost:
             while store.write_now(ledger.seal):
                 pass
         self._program.start()
-        self.port = self._program.smtp_port
+        self.port, self.http_port = self._program.smtp_port, self._program.http_port
         self.tree = Tree(self._program.process.pid)
         return self
 
     def __exit__(self, *exception):
         self._program.stop()
+
+    def person(self, number):
+        """The address of one of its people."""
+        return f"{number}{self._recipient}"
+
+    def store(self):
+        """Its store, opened beside it."""
+        return self._program.store()
 
 
 class PlainPostfix:
