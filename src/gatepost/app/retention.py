@@ -172,7 +172,7 @@ class Retention:
 
     def _pages(self) -> Iterator[tuple[int, list[Due]]]:
         """Who is due, page by page, as readers see it."""
-        after = -(1 << 63)
+        after = 0  # what the ledger says of nobody stands under the subject 0
         while True:
             after, due = self._store.read_now(
                 partial(retention.find_due, terms=self._terms, bases=self._bases, after=after)
@@ -208,7 +208,7 @@ class Retention:
 
     def _purge_rows(self, before: datetime, advance: Advance) -> tuple[int, int]:
         submissions = recipients = 0
-        after = -(1 << 63)
+        after = 0
         look = partial(purging.old_submissions, finished_before=before, limit=_PAGE)
         while found := self._store.read_now(partial(look, after=after)):
             after = found[-1][0]
@@ -245,7 +245,8 @@ def forget(store: Store, people: Sequence[places.Who]) -> tuple[Counter[str], li
     for file in store.read_now(written.files):
         rows = rejects.forget(file.path, keys)
         if rows is None:
-            gone.append(file.path)
+            if file.at < store.now() - DAILY:  # else it may be about to be written
+                gone.append(file.path)
         elif rows < 0:
             unreachable.append(str(file.path))
         else:

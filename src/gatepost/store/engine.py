@@ -164,8 +164,9 @@ class Store:
             return True
         connection = self._engine.raw_connection()
         try:
-            found = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            (busy, _, _) = found.fetchone()
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout=1000")  # who waits here keeps writers waiting
+            (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
             connection.close()
         return not busy
