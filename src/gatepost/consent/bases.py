@@ -35,7 +35,8 @@ class Basis:
 
     `lifetime` runs from the act (HS-7), `None` is for ever; with `while_active` it runs from the
     last use of the service instead (HS-10). `reconfirm` asks for a new confirmation without
-    demanding it (HS-23). `rules` names the requirements behind the row.
+    demanding it (HS-23); with `from_end` it runs from the end of what was agreed, where that is
+    known (A1). `rules` names the requirements behind the row.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Basis:
     lifetime: Duration | None = None
     while_active: bool = False
     reconfirm: bool = False
+    from_end: bool = False
 
     @property
     def never_counts(self) -> bool:
@@ -76,7 +78,7 @@ BUILT_IN = (
     Basis("customer", Strength.SOFT_OPT_IN, "WP-8, HS-7", lifetime=TWO_YEARS),
     _implied("form", "HS-6"),
     _implied("purchase", "HS-7"),
-    _implied("contract", "HS-8"),
+    replace(_implied("contract", "HS-8, A1"), from_end=True),
     _implied("donation", "HS-9"),
     _implied("volunteering", "HS-9"),
     replace(_implied("membership", "HS-10"), while_active=True),

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 NAMES = (
     "address", "basis", "event_at", "stream", "source", "text_version", "url", "ip",
-    "user_agent", "confirmed_at", "last_activity_at", "withdrawn_at", "categories", "note", "explanation",
+    "user_agent", "confirmed_at", "last_activity_at", "ends_at", "withdrawn_at", "categories",
+    "note", "explanation",
 )  # fmt: skip
 _YES = frozenset({"1", "yes", "y", "true", "on"})
 _NO = frozenset({"0", "no", "n", "false", "off"})

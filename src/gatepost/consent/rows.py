@@ -161,6 +161,7 @@ def grant(
         user_agent=values.get("user_agent", ""),
         confirmed_at=confirmed_at,
         last_activity_at=_time(values.get("last_activity_at", ""), "last_activity_at", frame),
+        ends_at=_end(values, basis, at),
         categories=categories_in(origin, split(values.get("categories", ""))),
         channels=origin.channels,
         bought=defaults.bought and basis.strength is Strength.SOFT_OPT_IN,
@@ -272,6 +273,22 @@ def _time(text: str, name: str, frame: Frame) -> datetime | None:
         raise RowError(f"{name} {_short(text)} is in the future")
     if moment is not None and moment < _EARLIEST:
         raise RowError(f"{name} {_short(text)} is before there was mail")
+    return moment
+
+
+def _end(values: Mapping[str, str], basis: Basis, at: datetime | None) -> datetime | None:
+    """When a contract ends, which may lie ahead (A1); for every other basis nothing."""
+    text = values.get("ends_at", "")
+    if not text:
+        return None
+    if not basis.from_end:
+        raise RowError(f"ends_at belongs to a contract, not to the basis {basis.name}")
+    try:
+        moment = read_time(text)
+    except ValueError as error:
+        raise RowError(f"ends_at {_short(text)} is no ISO 8601 time: write 2026-03-01") from error
+    if moment is not None and at is not None and moment < at:
+        raise RowError("ends_at is before event_at")
     return moment
 
 

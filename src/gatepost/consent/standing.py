@@ -31,6 +31,7 @@ class Grant:
     confirmed_at: datetime | None = None
     renewed_at: datetime | None = None  # a later bare act of coming back stands behind it
     last_activity_at: datetime | None = None
+    ends_at: datetime | None = None  # of a contract: its time runs from there (A1)
     categories: tuple[str, ...] = ()
     soft_opt_in: bool = False  # bought, informed and could decline: all three
     welcome_due: bool = False

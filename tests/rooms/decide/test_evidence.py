@@ -261,3 +261,49 @@ def test_role_addresses(address):  # HS-25, A5
     assert (
         reason(person(granted()), bulk(allow_role_addresses=True), address=address) == "consented"
     )
+
+
+# --- the clocks ---
+
+
+def test_a_contract_counts_from_its_end_where_that_is_known():  # HS-8, A1
+    old = granted(days=2000, basis="contract")
+    running = granted(days=2000, basis="contract", ends_at=NOW + timedelta(days=100))
+    over = granted(days=2000, basis="contract", ends_at=ago(700))
+    long_over = granted(days=2000, basis="contract", ends_at=ago(731))
+    assert reason(person(old), bulk(**IMPLIED)) == "expired"
+    assert reason(person(running), bulk(**IMPLIED)) == "consented"
+    assert reason(person(over), bulk(**IMPLIED)) == "consented"
+    assert reason(person(long_over), bulk(**IMPLIED)) == "expired"
+    for facts in ((old, running), (running, old)):  # a later contract hides no longer one
+        assert reason(person(*facts), bulk(**IMPLIED)) == "consented"
+    assert reason(person(granted(days=800, basis="purchase", ends_at=NOW)), bulk(**IMPLIED)) == (
+        "expired"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sign", "alive"),
+    [
+        (granted(days=5, basis="purchase"), True),
+        (granted(days=5, basis="customer"), True),
+        (granted(days=500, basis="purchase", last_activity_at=ago(5)), True),
+        (granted(days=900, basis="purchase"), False),
+        (granted(days=5, basis="purchased-list"), False),
+        (granted(days=5, basis="friends-family"), False),
+        (ASKED, False),  # anybody can type an address into a form
+    ],
+)
+def test_every_act_of_the_person_is_a_sign_of_life(sign, alive):  # WP-3, C1
+    stream = bulk(max_inactive=Duration(months=18))
+    someone = person(granted(days=900, basis="written"), sign)
+    assert reason(someone, stream) in ({"consented"} if alive else {"dormant", "unconfirmed"})
+
+
+def test_a_role_address_that_is_allowed_is_flagged_without_double_opt_in():  # HS-25, A5
+    stream = bulk(allow_role_addresses=True)
+    for someone, note in (
+        (person(granted()), "role address: double opt-in by a named person recommended"),
+        (person(granted(basis="double-opt-in")), ""),
+    ):
+        assert judge(someone, stream, "info@customer.example").note == note

@@ -204,9 +204,9 @@ def test_the_order_of_rules():
 NEARNESS = [  # from nothing to nearly eligible
     ("forbidden-source", granted(basis="found")),
     ("unverified-source", granted(basis="in-person")),
-    ("invalid-text", granted(text_state=TextState.INVALID)),
-    ("weak-basis", granted(basis="purchase")),
-    ("outside-scope", granted(categories=("hats",))),
+    ("invalid-text", granted(days=800, text_state=TextState.INVALID)),
+    ("weak-basis", granted(days=800, basis="purchase")),
+    ("outside-scope", granted(days=800, categories=("hats",))),
     ("expired", granted(days=900, **CUSTOMER)),
     ("dormant", granted(days=800, basis="written")),
     ("unconfirmed", ASKED),
@@ -220,7 +220,10 @@ def test_the_reason_nearest_to_eligible_is_given(nearest):
         categories=frozenset({"shoes"}), soft_opt_in=True, max_inactive=Duration(months=24)
     )
     for facts in (NEARNESS[: nearest + 1], NEARNESS[nearest::-1], NEARNESS[nearest : nearest + 1]):
-        assert reason(person(*(one for _, one in facts)), stream) == NEARNESS[nearest][0]
+        told = dict(facts)
+        if "welcome-pending" in told:
+            told.pop("dormant", None)  # a sign-up is a sign of life: nobody is dormant beside it
+        assert reason(person(*told.values()), stream) == NEARNESS[nearest][0]
 
 
 def test_the_best_evidence_is_named():

@@ -16,7 +16,7 @@ to some: only a declared category can be outside a scope.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from gatepost.consent.bases import Basis, Strength
 from gatepost.consent.evidence import TextState
@@ -25,6 +25,7 @@ from gatepost.consent.standing import Grant, Standing, Suppression
 from gatepost.flow.decide.case import Case
 from gatepost.mail.verdict import Reason
 
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 _BOUNCES = frozenset({"hard-bounce", "soft-bounces"})
 
 
@@ -55,15 +56,29 @@ def weigh(case: Case) -> Weighing:
     evidence = standing.evidence()
     if standing.withdrawn_at is None and person.erased_at is None and not person.suppressions:
         return Weighing(*_best(evidence, case))  # nothing stands against it: the usual case
-    against = [moment for moment in (standing.withdrawn_at, person.erased_at) if moment]
-    floor = max(against + [one.since for one in person.suppressions])
-    fresh = tuple(grant for grant in evidence if grant.effective_at > floor)
     return Weighing(
-        *_best(fresh, case),
+        *_best(_fresh(evidence, case), case),
         withdrawn_at=_withdrawn_at(standing, evidence, case),
         suppression=suppression_in(case, "bulk"),
         erased_at=_erased_at(person.erased_at, evidence, case.now),
     )
+
+
+def qualifying(case: Case) -> list[Grant]:
+    """Every grant that would carry the mail, were nothing else against it."""
+    fresh = _fresh(case.person.standing.evidence(), case)
+    return [one for one in fresh if _lack_of(one, case.bases.find(one.basis), case) is None]
+
+
+def _fresh(evidence: tuple[Grant, ...], case: Case) -> tuple[Grant, ...]:
+    """The grants that are newer than whatever was said against mailing."""
+    person = case.person
+    against = [one.since for one in person.suppressions]
+    against += [one for one in (person.standing.withdrawn_at, person.erased_at) if one]
+    if not against:
+        return evidence
+    floor = max(against)
+    return tuple(grant for grant in evidence if grant.effective_at > floor)
 
 
 def suppression_in(case: Case, scope: str) -> Suppression | None:
@@ -117,6 +132,50 @@ def _erased_at(
         return None
     returned = any(grant.own_act and erased_at < grant.effective_at < now for grant in evidence)
     return None if returned else erased_at
+
+
+# --- the clocks that run out ---
+
+
+def expires_at(grant: Grant, basis: Basis | None, case: Case) -> datetime | None:
+    """When the relation behind a grant is over (HS-7 to HS-10, A1, A2); `None` is never.
+
+    The clock of a relation: from the act, from a contract's known end, or from the last use of
+    a service. What was never used is over from the beginning.
+    """
+    if basis is None or basis.lifetime is None:
+        return None
+    start: datetime | None = grant.at
+    if basis.while_active:
+        uses = (grant.last_activity_at, case.person.standing.active_at)
+        start = max((use for use in uses if use), default=None)  # missing is not active (A2)
+    elif basis.from_end and grant.ends_at is not None:
+        start = grant.ends_at
+    elif basis.strength is Strength.EXPLICIT:
+        start = grant.effective_at
+    return _BEFORE_ALL if start is None else basis.lifetime.after(start)
+
+
+def dormant_at(grant: Grant, case: Case) -> datetime | None:
+    """When the person counts as dormant unless a sign of life comes (WP-3, C1); `None` is never.
+
+    The clock of engagement: from the latest sign of life, which every act of theirs is, such as
+    a purchase on another basis; without any, from the consent itself.
+    """
+    limit = case.stream.max_inactive
+    if limit is None:
+        return None
+    standing = case.person.standing
+    signs = [grant.effective_at, grant.last_activity_at, standing.engaged_at, standing.active_at]
+    for other in standing.evidence():
+        if not other.pending and _is_act(case.bases.find(other.basis)):
+            signs += [other.effective_at, other.last_activity_at]
+    return limit.after(max(sign for sign in signs if sign))
+
+
+def _is_act(basis: Basis | None) -> bool:
+    """Whether the basis names something that the person did; a bought list does not."""
+    return basis is not None and not basis.never_counts
 
 
 # --- one grant -------------------------------------------------------------------------
@@ -205,24 +264,13 @@ def _is_outside_scope(grant: Grant, _: Basis | None, case: Case) -> bool:
 
 
 def _is_expired(grant: Grant, basis: Basis | None, case: Case) -> bool:
-    if basis is None or basis.lifetime is None:
-        return False
-    start: datetime | None = grant.at
-    if basis.while_active:
-        uses = (grant.last_activity_at, case.person.standing.active_at)
-        start = max((use for use in uses if use), default=None)  # missing is not active (A2)
-    elif basis.strength is Strength.EXPLICIT:
-        start = grant.effective_at
-    return start is None or case.now >= basis.lifetime.after(start)
+    end = expires_at(grant, basis, case)
+    return end is not None and case.now >= end
 
 
 def _is_dormant(grant: Grant, _: Basis | None, case: Case) -> bool:
-    limit = case.stream.max_inactive
-    if limit is None:
-        return False
-    standing = case.person.standing
-    signs = (grant.effective_at, standing.engaged_at, standing.active_at)
-    return case.now >= limit.after(max(sign for sign in signs if sign))
+    end = dormant_at(grant, case)
+    return end is not None and case.now >= end
 
 
 def _is_unconfirmed(grant: Grant, _: Basis | None, case: Case) -> bool:

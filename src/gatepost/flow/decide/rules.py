@@ -150,7 +150,8 @@ def eligible(case: Case, weighing: Weighing) -> Finding:
     """The recipient gets a copy: consented, or let through with what is missing noted."""
     missing = _missing(case, weighing)
     if missing is None:
-        return Finding(Reason.CONSENTED, weighing.since, _advice(weighing), Disposition.DELIVER)
+        note = _advice(case, weighing)
+        return Finding(Reason.CONSENTED, weighing.since, note, Disposition.DELIVER)
     since = weighing.withdrawn_at or weighing.since
     if case.override:
         return Finding(Reason.OVERRIDE, since, case.override, Disposition.DELIVER)
@@ -208,9 +209,11 @@ def _missing(case: Case, weighing: Weighing) -> Reason | None:
     return Reason.ROLE_ADDRESS if _is_role(case) else weighing.lack
 
 
-def _advice(weighing: Weighing) -> str:
+def _advice(case: Case, weighing: Weighing) -> str:
     """What a report should recommend about a consent that counts, but could be better."""
     basis = weighing.basis
+    if case.address.is_role and weighing.grant and weighing.grant.confirmed_at is None:
+        return "role address: double opt-in by a named person recommended"  # A5
     if basis is None or basis.lifetime is None:
         return ""
     if basis.reconfirm and weighing.grant and weighing.grant.confirmed_at is None:
