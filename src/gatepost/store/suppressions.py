@@ -1,7 +1,8 @@
 """Suppressions: addresses that a sender must not mail. Derived from events, never set aside.
 
 A row stays when it is lifted, with the time of lifting, so that an older fact that arrives
-late does not bring it back. In force is what has no `lifted_ms`.
+late does not bring it back. In force is what has no `lifted_ms`. What staff, an import or a
+mailer say of a lifting does not lift a complaint, a hard bounce or a withdrawal (E4).
 
 In: facts. Out: rows for lists and decisions.
 *Known limits:* to add or lift one, record a fact (`people.record`); this module has no
@@ -17,6 +18,7 @@ from sqlalchemy import String, bindparam, case, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.consent.evidence import EventKind, Fact
+from gatepost.consent.fold import BY_OTHERS
 from gatepost.mail.address import Address
 from gatepost.store.hot import compile_once
 from gatepost.store.tables.ledger import subject, suppression
@@ -25,6 +27,8 @@ from gatepost.store.transaction import Tx
 
 UNSUBSCRIBED = "unsubscribed"
 COMPLAINT = "complaint"
+# What nobody lifts but the person: others may only say that it was lifted (E4).
+PERSONAL = frozenset({UNSUBSCRIBED, COMPLAINT, "hard-bounce", "erased"})
 
 _COLUMNS = ("subject", "sender", "scope", "reason")
 
@@ -70,6 +74,7 @@ _LIFT = (
     )
     .values(lifted_ms=bindparam("at_ms"))
 )
+_LIFT_BY_OTHERS = _LIFT.where(*(suppression.c.reason != reason for reason in sorted(PERSONAL)))
 _FORGET = delete(suppression).where(suppression.c.subject == bindparam("of_subject"))
 _LIST = (
     select(suppression, subject.c.address)
@@ -111,7 +116,8 @@ def apply(tx: Tx, facts: Sequence[tuple[int, Fact]]) -> None:
         if fact.kind is EventKind.SUPPRESSION_LIFTED:
             _add(tx, adding)
             adding = []
-            compile_once(_LIFT, tx.dialect).execute(
+            lifting = _LIFT_BY_OTHERS if fact.actor in BY_OTHERS else _LIFT
+            compile_once(lifting, tx.dialect).execute(
                 tx,
                 {
                     "of_subject": of_subject,

@@ -184,6 +184,8 @@ class Confirmation:
 
 def _confirmed(tx: Tx, sign_up: SignUp, stream: str, who: Visitor) -> Fact:
     state = TextState.VALID  # our own page's words, which the request keeps
+    source = sources.find_source(tx, sign_up.source) if sign_up.source else None
+    origin = sources.as_origin(source) if source else None
     if sign_up.source:
         state = sources.text_state(tx, sign_up.source, sign_up.text_version)
     return Fact(
@@ -195,6 +197,8 @@ def _confirmed(tx: Tx, sign_up: SignUp, stream: str, who: Visitor) -> Fact:
         source=sign_up.source,
         text_version=sign_up.text_version,
         text_state=state,
+        channels=origin.channels if origin else "",
+        categories=origin.categories if origin else (),
         actor="recipient",
         method=PAGE,
         ip=who.ip,

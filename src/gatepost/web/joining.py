@@ -41,7 +41,10 @@ CONFIRM_PATH = "c/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What somebody asks for, as the evidence will describe it. `notes` are by stream."""
+    """What somebody asks for, as the evidence will describe it. `notes` are by stream.
+
+    `channels` and `categories` are what the source limits the consent to (`as_origin`).
+    """
 
     sender: Sender
     streams: Sequence[Stream]
@@ -52,6 +55,8 @@ class Wanted:
     source: str = ""
     text_version: str = ""
     url: str = ""
+    channels: str = ""
+    categories: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def fact(self, kind: EventKind, at: datetime, stream: Stream, *, basis: str) -> Fact:
@@ -68,6 +73,8 @@ class Wanted:
             actor="recipient",
             method=self.method,
             url=self.url,
+            channels=self.channels,
+            categories=self.categories,
             ip=self.visitor.ip,
             user_agent=self.visitor.user_agent,
             welcome_due=kind is not EventKind.REQUESTED,

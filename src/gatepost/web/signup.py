@@ -23,7 +23,7 @@ from gatepost.consent.tokens import Claim, Purpose, stream_tag
 from gatepost.mail.address import Address, AddressError, parse
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
-from gatepost.store.sources import SourceRecord, TextRecord, find_source
+from gatepost.store.sources import SourceRecord, TextRecord, as_origin, find_source
 from gatepost.store.transaction import Tx
 from gatepost.web import body, counters, visits
 from gatepost.web.answer import Answer
@@ -104,6 +104,7 @@ class SignUpForm:
             counters.SIGN_UPS.labels("asked again").inc()
             again = Filled(filled.address, filled.ticked, filled.token, wrong=wrong)
             return self._page(scope, form, again)
+        origin = as_origin(form.source)
         wanted = Wanted(
             sender=form.sender,
             streams=streams,
@@ -114,6 +115,8 @@ class SignUpForm:
             source=form.source.name,
             text_version=shown.version,
             url=f"{form.sender.public_url}{PREFIX}{form.source.name}",
+            channels=origin.channels,
+            categories=origin.categories,
         )
         await self._record(address, wanted)
         return self._done(scope, form, streams, address)
@@ -139,7 +142,7 @@ class SignUpForm:
         now = self._site.store.now()
         if claim is None:
             return None, {"form": "old"}
-        shown = next((one for one in form.source.texts if _tag(one) == claim.stream), None)
+        shown = next((one for one in form.source.texts if tag_of(one) == claim.stream), None)
         age = now - datetime.fromtimestamp(claim.subject, now.tzinfo)
         if shown is None or shown.state is not TextState.VALID or age > OLDEST:
             return None, {"form": "old"}
@@ -176,12 +179,12 @@ class SignUpForm:
         claim = self._site.ring().open(Purpose.FORM, filled.token)
         text = form.text
         if claim is not None and wrong.get("form") != "old":
-            text = next((one for one in form.source.texts if _tag(one) == claim.stream), text)
+            text = next((one for one in form.source.texts if tag_of(one) == claim.stream), text)
             token = filled.token
         else:
             now = int(self._site.store.now().timestamp())
-            token = self._site.ring().seal(Purpose.FORM, Claim(now, _tag(text), 0))
-        same = not filled.token or (claim is not None and claim.stream == _tag(text))
+            token = self._site.ring().seal(Purpose.FORM, Claim(now, tag_of(text), 0))
+        same = not filled.token or (claim is not None and claim.stream == tag_of(text))
         language = self._language(scope, form)
         return self._pages.page(
             "subscribe",
@@ -236,7 +239,7 @@ def _open_source(tx: Tx, name: str) -> SourceRecord | None:
     return source if source is not None and source.kind == KIND else None
 
 
-def _tag(text: TextRecord) -> int:
+def tag_of(text: TextRecord) -> int:
     """What a form token says of the text that the form showed."""
     return stream_tag(f"{text.source}\n{text.version}\n{text.sha256}")
 

@@ -103,11 +103,11 @@ async def test_the_same_copy_counts_once(here):
         await here.send(dsn(), path)  # it turns out to be hard
     assert [fact.suppression for fact in here.facts(anna)] == ["", "hard-bounce"]
     lifted = Fact(
-        kind=EventKind.SUPPRESSION_LIFTED, at=here.store.now(), sender="acme", actor="staff"
+        kind=EventKind.SUPPRESSION_LIFTED, at=here.store.now(), sender="acme", actor="recipient"
     )
     here.store.write_now(lambda tx: people.record_for_subject(tx, anna, [lifted]))
     await here.send(dsn(), path)
-    assert here.suppressions(anna) == []  # an old report does not undo what staff did
+    assert here.suppressions(anna) == []  # an old report does not undo it
 
 
 @pytest.mark.parametrize("status", ["5.7.1", "5.3.4", "5.6.0", "4.4.7"])

@@ -14,7 +14,7 @@ from gatepost.consent.evidence import EventKind, Fact
 from gatepost.consent.fold import fold_all
 from gatepost.consent.standing import Suppression
 from gatepost.mail.address import parse
-from gatepost.store import people, recording, suppressions
+from gatepost.store import people, recording, suppressing, suppressions
 from gatepost.store.engine import Store
 from gatepost.store.tables.ledger import standing, suppression
 
@@ -393,3 +393,23 @@ def test_the_mail_path_asks_indexes_only(store, engine):
     store.read_now(explain)
     assert plans
     assert not [line for line in plans if "SCAN " in line or "Seq Scan" in line]
+
+
+@pytest.mark.parametrize("actor", ["staff", "import", "mailer"])
+def test_what_is_the_persons_others_do_not_lift(store, actor):
+    """REQUIREMENTS E4: whatever a fact says of a lifting."""
+    record(
+        store,
+        KIM,
+        fact("complained", 1),
+        fact("withdrawn", 1),
+        fact("bounced", 1, scope="all", suppression="hard-bounce"),
+        fact("suppressed", 1, scope="all", suppression="manual"),
+        fact("suppression-lifted", 2, actor=actor),
+        fact("suppression-lifted", 2, actor=actor, scope="bulk", suppression="complaint"),
+    )
+    kept = {found.reason for found in person(store, KIM).suppressions}
+    assert kept == {"complaint", "unsubscribed", "hard-bounce"}
+    store.write_now(people.rebuild)
+    assert {found.reason for found in person(store, KIM).suppressions} == kept
+    assert kept <= set(suppressing.NOT_FOR_STAFF) == suppressions.PERSONAL
