@@ -80,6 +80,14 @@ _oldest_welcome = Gauge(
 )  # fmt: skip
 WELCOME_TARGET_HOURS = 1  # JU-18
 WELCOME_ALARM_HOURS = 24
+_told = Counter(
+    "gatepost_webhook_deliveries", "Attempts to tell other systems, by what came of them",
+    ["webhook", "outcome"],
+)  # fmt: skip
+_webhook_up = Gauge(
+    "gatepost_webhook_up", "Whether a webhook takes deliveries", ["webhook"],
+    multiprocess_mode="livemostrecent",
+)  # fmt: skip
 
 Addresses = Literal["plain", "hashed", "none"]
 
@@ -318,6 +326,30 @@ def returned(kind: str, outcome: str, *, stream: str = "", words: str = "") -> N
 def sender_frozen(sender: str, complaints: int, delivered: int) -> None:
     """Too many complaints: the sender's bulk mail is refused until somebody thaws it."""
     _log.error("sender frozen", sender=sender, complaints=complaints, delivered=delivered)
+
+
+# What travels on
+
+
+def told_others(webhook: str, fates: Sequence[str]) -> None:
+    """Deliveries to a webhook, or to mailers, by what came of each."""
+    for fate in fates:
+        _told.labels(webhook, fate).inc()
+
+
+def webhook_changed(webhook: str, *, there: bool, why: str = "") -> None:
+    """A webhook does not take deliveries any more, or takes them again."""
+    _webhook_up.labels(webhook).set(there)
+    if there:
+        _log.info("webhook takes deliveries", webhook=webhook)
+    else:
+        _log.error("webhook is away, deliveries wait", webhook=webhook, why=why)
+
+
+def given_up_telling(webhook: str, count: int) -> None:
+    """So many deliveries were tried for days and are given up: somebody must look."""
+    _told.labels(webhook, "given-up").inc(count)
+    _log.error("deliveries given up", webhook=webhook, count=count)
 
 
 # The gateway itself

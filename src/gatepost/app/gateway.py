@@ -25,6 +25,7 @@ from gatepost.app.holders import holders
 from gatepost.app.housekeeping import Housekeeping, quarantine_until
 from gatepost.app.link_keys import LinkKeys
 from gatepost.app.notices import Notices
+from gatepost.app.onward.configured import onward_for
 from gatepost.app.questions import questions_for
 from gatepost.app.supervisor import Place
 from gatepost.app.texts import FALLBACK, Texts
@@ -132,6 +133,10 @@ class Gateway:
         await self.store.write(partial(recover, holders=self._dead(names)))
         await self._start_outbound(stack)
         await self._start_web(stack)
+        if self._leads:
+            onward = onward_for(self.store, lambda: self._wiring, names[self._place.number])
+            await onward.start()
+            stack.push_async_callback(onward.stop)
         await self._start_smtp(stack)
         self._warn()
 

@@ -26,7 +26,7 @@ from gatepost.app.welcomes import Welcomes
 from gatepost.app.wiring import Wiring
 from gatepost.flow.outbound import EXPIRED, Outbound
 from gatepost.flow.spool.queue import LEASE, Queue
-from gatepost.store import campaigns, complaint_rate, content, ledger, people, signups
+from gatepost.store import api_keys, campaigns, complaint_rate, content, ledger, people, signups
 from gatepost.store.engine import Store, StoreUnavailable, Tx
 from gatepost.store.spool import quarantine, sightings
 from gatepost.store.spool import queue as queue_rows
@@ -220,6 +220,7 @@ class Housekeeping:
         await self._until_done("staged content swept", content.sweep_staged, rounds=1)
         window = wiring.sorting.bulk_window
         await self._store.write(partial(sightings.forget, older_than=2 * window))
+        await self._store.write(api_keys.forget_requests)
 
     async def watch_complaints(self) -> None:
         """Freezes the senders that too many complain about; thawing is for people (ME-9)."""

@@ -25,6 +25,7 @@ from gatepost.cli import (
     sender,
     source,
     suppression,
+    webhook,
 )
 from gatepost.cli.demo import demo
 from gatepost.cli.desk import Desk, DeskGroup
@@ -93,6 +94,7 @@ for _noun in (
     sender,
     suppression,
     apikey,
+    webhook,
     ledger,
     retention,
     keys,

@@ -97,6 +97,7 @@ _EXAMPLES: Mapping[str, tuple[_Example, ...]] = {
         ),
     ),
     "consent.bases": (_Example(name="purchase", whole=True, off=True),),
+    "webhooks": (_Example(name="crm", whole=True, off=True),),
 }
 
 

@@ -21,6 +21,7 @@ from gatepost.config.gateway import (
     StoreSettings,
     UpstreamSettings,
 )
+from gatepost.config.onward import OnwardSettings, WebhookSettings
 from gatepost.config.parties import (
     ClassifyRule,
     ClientSettings,
@@ -71,4 +72,8 @@ class Settings(Section):
     bounces: BounceSettings = setting({}, "what bounces lead to")
     links: LinkSettings = setting({}, "the links in copies")
     quarantine: QuarantineSettings = setting({}, "recipients that are held")
+    onward: OnwardSettings = setting({}, "opt-outs travel on: mailers that are told of them")
+    webhooks: Mapping[str, WebhookSettings] = setting(
+        {}, "systems of your own that are told of every change"
+    )
     log: LogSettings = setting({}, "the log")

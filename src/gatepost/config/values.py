@@ -256,6 +256,32 @@ def _colour(value: object) -> str:
     return text.lower()
 
 
+def _hook_url(value: object) -> str:
+    cure = 'write one such as "https://crm.acme.example/hooks/gatepost"'
+    text = text_of(value, "an https address in quotes")
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        raise wrong("is no web address", cure) from None
+    if parts.scheme != "https" or not host:
+        raise wrong("is no https address", cure)
+    good = text.isascii() and text.isprintable() and " " not in text and _is_host(host)
+    if not good or "@" in parts.netloc or parts.fragment:
+        raise wrong("has what such an address cannot have", cure)
+    return text
+
+
+def _host_glob(value: object) -> str:
+    cure = 'write a host name such as "lists.acme.example", or "*.acme.example"'
+    text = text_of(value, cure.removeprefix("write "))
+    name = text.removeprefix("*.")
+    if not _is_host(name) or ("." not in name and name != "localhost"):
+        raise wrong("is no host name", cure)
+    return text.lower().rstrip(".")
+
+
 def _path(value: object, info: ValidationInfo) -> Path | None:
     text = text_of(value, 'a path in quotes, such as "tls/cert.pem"')
     if "\0" in text:
@@ -395,6 +421,8 @@ Domain = Annotated[str, _reads(_domain), Form("domain")]
 FromPattern = Annotated[str, _reads(_from_pattern), Form("address, `@domain` or `@*.domain`")]
 Url = Annotated[str, _reads(_url), Form("https address; http for a loopback host only")]
 Colour = Annotated[str, _reads(_colour), Form("colour, `#rrggbb`")]
+HookUrl = Annotated[str, _reads(_hook_url), Form("https address")]
+HostGlob = Annotated[str, _reads(_host_glob), Form("host name, or `*.domain`")]
 PathText = Annotated[Path | None, _reads(_path), Form("path")]
 SomePath = Annotated[Path, _reads(_some_path), Form("path")]
 HeaderGlobs = Annotated[

@@ -163,6 +163,29 @@ def ledger_head(
     return write_fields(header) + write_text_part("text/plain", "", text)
 
 
+def unsubscribe_request(
+    *,
+    name: str,
+    address: str,
+    to: str,
+    subject: str,
+    text: str,
+    date: datetime,
+    message_id: str,
+) -> bytes:
+    """What the mailto of a List-Unsubscribe asks for (RFC 2369 §3.2), from the sender `name`."""
+    header = [
+        ("From", f"{_phrase(name)} <{clean(address)}>"),
+        ("To", to_value(to)),
+        ("Subject", subject),
+        ("Date", format_datetime(date)),
+        ("Message-ID", message_id),
+        ("Auto-Submitted", "auto-generated"),
+        ("MIME-Version", "1.0"),
+    ]
+    return write_fields(header) + write_text_part("text/plain", "", text.replace("\r\n", "\n"))
+
+
 def _attached(original: bytes) -> bytes:
     """RFC 2046 §5.2.1: message/rfc822 has no encoding but 7bit and 8bit."""
     seven_bit = is_seven_bit(original)

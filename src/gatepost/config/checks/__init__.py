@@ -6,7 +6,7 @@ named, and run in the order of `CHECKS`; none stops another.
 
 from collections.abc import Callable, Iterator
 
-from gatepost.config.checks import doors, duties, names, pages
+from gatepost.config.checks import doors, duties, names, onward, pages
 from gatepost.config.explain import Complaint
 from gatepost.config.settings import Settings
 
@@ -35,6 +35,9 @@ CHECKS: tuple[Check, ...] = (
     duties.releases_come_before_the_end,
     duties.links_keep_their_rows,
     duties.bases_are_only_stricter,
+    onward.webhooks_can_sign,
+    onward.webhooks_name_senders,
+    onward.authorities_can_be_read,
     pages.logos_can_be_shown,
     pages.templates_are_in_a_folder,
 )

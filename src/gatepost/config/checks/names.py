@@ -18,7 +18,7 @@ _PLAIN = re.compile(rf"[A-Za-z0-9](?:[A-Za-z0-9_-]{{0,{MAX_NAME - 2}}}[A-Za-z0-9
 
 def tables_have_plain_names(settings: Settings) -> Iterator[Complaint]:
     """Names go into headers, host labels and file names."""
-    for table in ("upstreams", "clients", "senders", "streams"):
+    for table in ("upstreams", "clients", "senders", "streams", "webhooks"):
         for name in getattr(settings, table):
             if not _PLAIN.fullmatch(name):
                 yield Complaint(
