@@ -11,6 +11,8 @@ from gatepost.app import records
 from gatepost.cli import consent_history, consent_import
 from gatepost.cli.consent_dossier import dossier
 from gatepost.cli.consent_erase import erase
+from gatepost.cli.consent_export import export
+from gatepost.cli.consent_receipt import receipt
 from gatepost.cli.consent_withdrawal import withdraw
 from gatepost.cli.desk import Desk, Refusal, Status, address_from, desk_of, listing, say
 from gatepost.cli.options import Encoding, Json, Note
@@ -145,6 +147,8 @@ def grant(
 app.command()(withdraw)
 app.command()(erase)
 app.command()(dossier)
+app.command()(export)
+app.command()(receipt)
 
 
 @app.command("import")
@@ -184,7 +188,9 @@ def import_(
 
     Columns: address (the only one required), basis, event_at, stream, source, text_version,
     url, ip, user_agent, confirmed_at, last_activity_at, withdrawn_at, categories, note.
-    A second import of the same file adds nothing. Ends with 1 if rows were refused.
+    A row with an explanation is about somebody who left and came back (it needs basis and time).
+    A second import of the same file adds nothing; one that broke off goes on where it was.
+    Ends with 1 if rows were refused.
     """
     desk = desk_of(ctx)
     if preset is not None and preset not in PRESETS:

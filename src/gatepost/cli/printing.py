@@ -29,7 +29,12 @@ _GAP = "  "
 
 def show_json(value: object) -> None:
     """One JSON document; times are ISO 8601 in UTC."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=jsonable) + "\n")
+    sys.stdout.write(as_json(value))
+
+
+def as_json(value: object) -> str:
+    """The same as text, for a file."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=jsonable) + "\n"
 
 
 def show_json_rows(rows: Iterable[Mapping[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from gatepost.cli.desk import Desk, Refusal, Status, address_from, desk_of, say
 from gatepost.cli.listfile import address_column, addresses_in, open_sheet
 from gatepost.cli.options import Encoding, Json, Note
 from gatepost.cli.printing import moment, progress, show_json_rows, show_table
+from gatepost.consent.rows import read_time
 from gatepost.mail.address import Address, AddressError, parse
 from gatepost.store import suppressing, suppressions
 from gatepost.store.engine import Store, Tx
@@ -134,7 +135,7 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="One address per line, or CSV with address, sender, scope, reason, note.",
+            help="One address per line, or CSV with address, sender, scope, reason, since, note.",
         ),
     ],
     *,
@@ -223,7 +224,12 @@ class _Reading:
                 raise Refusal(f"{name} {found[name]!r} is none of {', '.join(known)}")
         sender = values.get("sender")
         who = _sender(self._desk, sender) if sender else self._sender_by_default()
-        return Entry(address, who, str(found["scope"]), str(found["reason"]), found["note"])
+        try:
+            since = read_time(values.get("since", ""))
+        except ValueError as error:
+            raise Refusal(f"since {values['since']!r} is no ISO 8601 time") from error
+        scope, reason = str(found["scope"]), str(found["reason"])
+        return Entry(address, who, scope, reason, found["note"], since)
 
     def _sender_by_default(self) -> str:
         if self._default_sender is None:

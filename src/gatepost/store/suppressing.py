@@ -6,6 +6,7 @@ In: addresses with scope and reason. Out: how many were new, what was lifted and
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -45,13 +46,17 @@ class Reason(StrEnum):
 
 
 class Entry(NamedTuple):
-    """One suppression to add; equal ones are added once. `sender` "" is every sender."""
+    """One suppression to add; equal ones are added once. `sender` "" is every sender.
+
+    `since` is when it began elsewhere; a time ahead is now.
+    """
 
     address: Address
     sender: str
     scope: str
     reason: str
     note: str
+    since: datetime | None = None
 
 
 class Lifting(NamedTuple):
@@ -84,9 +89,15 @@ def add_each(tx: Tx, entries: Sequence[Entry], *, actor: str, method: str) -> li
             ):
                 continue
             fact = Fact(
-                kind=EventKind.SUPPRESSED, at=tx.now, sender=entry.sender, scope=entry.scope,
-                suppression=entry.reason, actor=actor, method=method, note=entry.note,
-            )  # fmt: skip
+                kind=EventKind.SUPPRESSED,
+                at=min(entry.since or tx.now, tx.now),
+                sender=entry.sender,
+                scope=entry.scope,
+                suppression=entry.reason,
+                actor=actor,
+                method=method,
+                note=entry.note,
+            )
             new[place], facts[key] = True, (entry.address, [fact])
     people.record_many(tx, facts.values())
     return new
