@@ -8,8 +8,11 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
-from gatepost.app.questions import questions_for
+from sqlalchemy import select
+
 from gatepost.app.correspondence import Correspondence
+from gatepost.app.farewell import Farewell
+from gatepost.app.questions import questions_for
 from gatepost.app.texts import Texts
 from gatepost.app.wiring import wire
 from gatepost.config import load
@@ -19,16 +22,18 @@ from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
 from gatepost.flow.decide.policy import Policy
 from gatepost.mail.address import parse
 from gatepost.mail.duration import Duration
+from gatepost.mail.picture import Picture
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Kind, Stream
-from gatepost.store import people
+from gatepost.store import content, people
 from gatepost.store.engine import Store
 from gatepost.store.people import History
 from gatepost.store.streams import KnownStream, remember_streams
+from gatepost.store.tables.mail import submission
 from gatepost.web.admin import admin_app
 from gatepost.web.recipients import recipient_app
 from gatepost.web.server import Server, bind
-from gatepost.web.site import Site
+from gatepost.web.site import Dossiers, Site, _no_farewell
 
 SENDERS = {
     "acme": Sender(
@@ -86,6 +91,7 @@ class Served:
     port: int
     admin_port: int
     withdrawn: list[tuple[int, str, str]] = field(default_factory=list)
+    again: list[tuple[int, str, str]] = field(default_factory=list)
     told: asyncio.Event = field(default_factory=asyncio.Event)
     missing: str = ""
 
@@ -124,8 +130,24 @@ class Served:
         claim = Claim(subject, stream_tag(stream), SUBMISSION)
         return self.ring.seal(Purpose(purpose), claim)
 
+    async def mailed(self, wanted: int) -> list[bytes]:
+        """The letters, once there are `wanted`: they are written after the answer."""
+        async with asyncio.timeout(10):
+            while len(found := await self.letters()) < wanted:
+                await asyncio.sleep(0.01)
+        return found
+
     async def history(self, subject: int) -> History:
         return await self.store.read(lambda tx: people.history_of_subject(tx, subject))
+
+    async def letters(self) -> list[bytes]:
+        """The letters that were put into the spool, as they are stored, in order."""
+
+        def look(tx):
+            rows = tx.connection.execute(select(submission.c.id).order_by(submission.c.received_ms))
+            return [content.load(tx, number) for (number,) in rows.all()]
+
+        return await self.store.read(look)
 
     async def facts(self, subject: int, kind: EventKind = EventKind.WITHDRAWN) -> list[Fact]:
         events = (await self.history(subject)).events
@@ -133,14 +155,18 @@ class Served:
 
 
 def correspondence(
-    folder: Path, store: Store, ring: Ring, streams: Mapping[str, Stream]
+    folder: Path,
+    store: Store,
+    ring: Ring,
+    streams: Mapping[str, Stream],
+    senders: Mapping[str, Sender] = SENDERS,
 ) -> Correspondence:
     """Letters of the site's senders, into the spool of its store."""
     path = folder / "config.toml"
     path.write_text('[server]\nhostname = "relay.example.org"\n'
                     'public_url = "https://mail.example.org"\n')  # fmt: skip
     wiring = wire(load(path, {}))
-    policy = replace(wiring.policy, streams=streams, senders=SENDERS)
+    policy = replace(wiring.policy, streams=streams, senders=senders)
     return Correspondence(Texts(), lambda: replace(wiring, policy=policy), lambda: ring)
 
 
@@ -154,6 +180,10 @@ async def served(
     ring: Ring | None = None,
     lifetime: Duration | None = None,
     letters: bool = False,
+    senders: Mapping[str, Sender] = SENDERS,
+    logos: Mapping[str, Picture] | None = None,
+    templates: Path | None = None,
+    dossier: Dossiers | None = None,
 ) -> AsyncIterator[Served]:
     """Both applications on loopback, over a new store in `folder`."""
     store = await asyncio.to_thread(Store.open, "", folder / "data")
@@ -165,22 +195,28 @@ async def served(
         return here.missing
 
     networks = [ip_network(proxy) for proxy in proxies]
+    policy = Policy(streams=streams, senders=senders, bases=Bases.built_in())
+    write = correspondence(folder, store, ring, streams, senders).write if letters else None
+    logos = logos or {}
     site = Site(
         store=store,
         ring=lambda: ring,
         streams=lambda: streams,
-        senders=lambda: SENDERS,
-        texts=Texts(),
+        senders=lambda: senders,
+        texts=Texts(templates),
         on_withdrawn=lambda *who: here.tell(*who),
         ready=ready,
         trusted_proxies=lambda: networks,
         link_lifetime=lambda: lifetime,
-        letters=correspondence(folder, store, ring, streams).write if letters else None,
+        letters=write,
+        farewell=Farewell(write, lambda: policy, lambda: ring).write if write else _no_farewell,
+        logos=lambda: logos,
+        on_left_again=lambda *who: here.again.append(who),
+        dossier=dossier,
     )
     names = [KnownStream(stream.name, stream.sender) for stream in streams.values()]
     names += [KnownStream(*pair) for pair in (retired or {}).items()]
     await store.write(lambda tx: remember_streams(tx, names))
-    policy = Policy(streams=streams, senders=SENDERS, bases=Bases.built_in())
     apps = recipient_app(site), admin_app(site, questions_for(store, lambda: policy))
     servers = [Server(app, bind("127.0.0.1", 0)) for app in apps]
     here.port, here.admin_port = (server.port for server in servers)
