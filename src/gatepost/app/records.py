@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from gatepost.app import telling
 from gatepost.consent.evidence import Fact, TextState
 from gatepost.consent.leaving import left_at
 from gatepost.consent.standing import STRANGER, Grant, Person
@@ -19,7 +20,7 @@ from gatepost.flow.decide.policy import Policy
 from gatepost.mail.address import Address
 from gatepost.mail.stream import Stream
 from gatepost.mail.verdict import Verdict
-from gatepost.store import people
+from gatepost.store import people, sources
 from gatepost.store.engine import Tx
 from gatepost.store.ids import to_text
 from gatepost.store.people import History, Recorded
@@ -100,7 +101,21 @@ def _standing(tx: Tx, policy: Policy, who: Address, stream: Stream) -> dict[str,
         now=tx.now,
         bases=policy.bases,
     )
-    return _row(stream.name, stream.sender, person, verdict, weigh(case).grant)
+    grant = weigh(case).grant
+    row = _row(stream.name, stream.sender, person, verdict, grant)
+    return row | {
+        "why": telling.why(verdict, grant, stream),
+        "cure": telling.cure(verdict),
+        "marks": _marks(tx, row["source"], row["text_version"]),
+    }
+
+
+def _marks(tx: Tx, source: str, version: str) -> tuple[str, ...]:
+    """What whoever relies on a consent from this source should know, such as "no picture"."""
+    record = sources.find_source(tx, source) if source else None
+    if record is None:
+        return ()
+    return record.marks_of(next((one for one in record.texts if one.version == version), None))
 
 
 def _row(
@@ -125,6 +140,9 @@ def _row(
         "confirmed_at": grant.confirmed_at if grant else None,
         "withdrawn_at": left_at(person),
         "categories": grant.categories if grant else (),
+        "why": "the configuration does not know the stream any more",
+        "cure": "",
+        "marks": (),
     }
 
 

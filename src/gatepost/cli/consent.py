@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gatepost.app import records
+from gatepost.app import records, telling
 from gatepost.cli import consent_history, consent_import
 from gatepost.cli.consent_dossier import dossier
 from gatepost.cli.consent_erase import erase
@@ -290,6 +290,8 @@ def _as_return(fact: Fact, person: Person, explanation: str, bases: Bases) -> Fa
 def _tell(desk: Desk, who: Address, fact: Fact, verdict: Verdict) -> None:
     typer.echo(f"recorded: {who} {fact.kind} {fact.stream} ({fact.basis}, {cell(fact.at)})")
     typer.echo(f"mail of {fact.stream} now: {verdict.disposition} ({verdict.reason})")
+    if cure := telling.cure(verdict):
+        say(f"what would help: {cure}")
     basis = desk.policy.bases.find(fact.basis)
     if basis is not None and basis.never_counts:
         say(f"{fact.basis} never counts, whatever else is said: it is on record, and no more")

@@ -57,6 +57,10 @@ def test_the_same_for_people(site):
     out = site.ok("consent", "show", ANNA).out
     for word in ("standings", "events", "newsletter", "form-checkbox", "consented"):
         assert word in out
+    assert "newsletter: form-checkbox given on " in out
+    assert "through web, text 1\n  the source: no picture" in out
+    assert "club: form-checkbox" not in out
+    assert "club: nothing on record" in out
     assert "\x1b" not in out
 
 
@@ -85,6 +89,38 @@ def test_who_left_comes_back_with_an_explanation_only(site):
     shown = site.ok("consent", "show", ANNA, "--json").json
     assert shown["events"][-1]["kind"] == "resubscribed"
     assert shown["events"][-1]["explanation"] == "asked at the fair"
+
+
+@pytest.mark.parametrize("basis", ["purchase", "customer", "business-card"])
+def test_staff_brings_back_by_explicit_consent_only(site, basis):
+    """X6."""
+    site.ok("consent", "withdraw", ANNA, "--stream", "newsletter")
+    refused = site.grant(ANNA, "--explanation", "bought again", basis=basis)
+    assert refused.status == 1
+    assert "no explicit consent" in refused.err
+    assert site.kinds(ANNA) == ["withdrawn"]
+
+
+def test_staff_brings_back_by_a_source_with_a_valid_text_only(site):
+    """X6."""
+    site.add_source("bare", "--pre-ticked")
+    site.ok("consent", "withdraw", ANNA, "--all")
+    words = ("--source", "bare", "--basis", "written", "--stream", "newsletter")
+    refused = site.refused("consent", "grant", ANNA, *words, "--explanation", "asked", status=1)
+    assert "no valid text" in refused
+    assert "source activate" in refused
+    assert site.kinds(ANNA) == ["withdrawn"]
+
+
+def test_a_changed_address_starts_anew(site):
+    """HR-3: neither the consent nor the opt-out goes with somebody to another address."""
+    site.grant(ANNA)
+    site.grant("bo@kund.example")
+    site.ok("consent", "withdraw", "bo@kund.example", "--all")
+    assert site.standing("anna@new.example")["reason"] == "no-consent"
+    assert site.grant("bo@new.example").status == 0
+    assert site.standing("bo@new.example")["reason"] == "consented"
+    assert site.standing("BO@kund.example")["reason"] == "suppressed"
 
 
 def test_the_return_is_newer_than_the_leaving(site):
@@ -127,6 +163,7 @@ def test_staff_lifts_neither_complaint_nor_bounce(site, fact):
     answer = site.grant(ANNA, "--explanation", "they said so")
     assert answer.status == 0
     assert "drop (suppressed)" in answer.out
+    assert "what would help: only" in answer.err  # and who can
 
 
 def test_who_was_erased_comes_back_by_themselves_only(site):
