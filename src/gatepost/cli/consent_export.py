@@ -161,7 +161,7 @@ class _Archive:
                 _put(archive, f"{folder}/text-{place}.txt", text.body + "\n")
                 for shown, picture in enumerate(text.pictures, 1):
                     content = self._store.read_now(
-                        lambda tx, of=picture.id: sources.picture_content(tx, of)
+                        partial(sources.picture_content, picture_id=picture.id)
                     )
                     suffix = Path(picture.name).suffix or ".bin"
                     _put(archive, f"{folder}/text-{place}-picture-{shown}{suffix}", content)

@@ -36,7 +36,7 @@ from gatepost.consent import rows
 from gatepost.consent.columns import ColumnError, Columns, choose
 from gatepost.consent.evidence import EventKind
 from gatepost.consent.rows import Defaults, Frame, RowError
-from gatepost.store import imports, people
+from gatepost.store import imports, people, written
 from gatepost.store.engine import Store, Tx
 from gatepost.store.scratch import Scratch
 from gatepost.store.written import note_file
@@ -113,7 +113,10 @@ def run(store: Store, plan: Plan) -> Tally:
         store.write_now(lambda tx: note_file(tx, plan.rejects))  # so that erasure reaches it
         advance = stack.enter_context(progress(f"importing {plan.file.name}", 2 * total))
         try:
+            store.write_now(lambda tx: written.note_file(tx, plan.rejects))
             importing.work(advance)
+            if not importing.tally.refused:
+                store.write_now(lambda tx: written.forget_file(tx, plan.rejects))
         except KeyboardInterrupt:
             if not plan.dry_run:
                 say("interrupted: what is said above stands; the same command goes on from there")

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from gatepost.cli import listfile
+from gatepost.store import written
 
 FLAGS = (
     "--source", "web", "--stream", "newsletter", "--basis", "newsletter-form", "--at", "2024-01-01",
@@ -141,8 +142,14 @@ def test_rejects_of_an_earlier_import_do_not_stay(site):
     assert not (site.folder / "people.csv.rejects.csv").exists()
 
 
-def test_rejects_are_for_their_owner(site):
+def test_rejects_are_for_their_owner_and_in_the_register_of_files(site):
+    load(site, f"address\n{GOOD}\n", status=0)
+    with site.store() as store:
+        assert store.read_now(written.files) == []
     load(site, "address\nnobody\n")
+    with site.store() as store:
+        (file,) = store.read_now(written.files)
+    assert (file.path.name, file.kind) == ("people.csv.rejects.csv", written.REJECTS)
     assert (site.folder / "people.csv.rejects.csv").stat().st_mode & 0o777 == 0o600
 
 
