@@ -38,6 +38,7 @@ class Listening:
     heard: list = field(default_factory=list)
     answer_for: object = None  # a function of the request, in place of `answers`
     connections: int = 0
+    open: set = field(default_factory=set)
 
     @property
     def url(self):
@@ -51,9 +52,11 @@ class Listening:
 
     async def serve(self, reader, writer):
         self.connections += 1
+        self.open.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while await self.serve_one(reader, writer):
                 pass
+        self.open.discard(writer)
         writer.close()
 
     async def serve_one(self, reader, writer):
@@ -88,3 +91,7 @@ async def listening(folder, *names, port=0, days=30):
         yield there
     finally:
         server.close()
+        for writer in there.open:
+            writer.close()
+        while there.open:
+            await asyncio.sleep(0.005)  # noqa: ASYNC110  until each has noticed

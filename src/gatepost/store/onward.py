@@ -76,7 +76,7 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event on its way to one webhook."""
+    """One event on its way to one webhook. `made_at` is when it was made or, later, first tried."""
 
     id: int
     event: int
@@ -259,9 +259,14 @@ def settle(
     arrived: Sequence[int],
     void: Sequence[int] = (),
     failures: Sequence[Failure] = (),
-    give_up_before: datetime,
+    now: datetime,
+    give_up_after: timedelta,
 ) -> int:
-    """Notes what came of attempts; how many deliveries were given up for good."""
+    """Notes what came of attempts; how many deliveries were given up for good.
+
+    Given up is what was tried for so long: the time in which a delivery waited behind another
+    does not count.
+    """
     ended = [*arrived, *void]
     for chunk in chunks(ended):
         tx.connection.execute(delete(webhook_delivery).where(_d.id.in_(chunk)))
@@ -270,12 +275,14 @@ def settle(
         tx.connection.execute(update(webhook).where(_w.name == name).values(count))
     dead = 0
     for failure in failures:
-        over = and_(_d.id == failure.id, _d.made_ms <= to_ms(give_up_before))
+        tried_since = case((_d.attempts == 0, to_ms(now)), else_=_d.made_ms)
+        over = tried_since <= to_ms(now - give_up_after)
         tx.connection.execute(
             update(webhook_delivery)
             .where(_d.id == failure.id)
             .values(
                 attempts=_d.attempts + 1,
+                made_ms=tried_since,
                 next_ms=to_ms(failure.next_at),
                 last_error=plain(failure.why)[:300],
                 dead_ms=case((over, tx.now_ms), else_=None),
@@ -343,7 +350,7 @@ def list_dead(tx: Tx, name: str | None = None, *, limit: int = 1000) -> list[Dea
 
 def revive(tx: Tx, *, ids: Sequence[int] | None = None, name: str | None = None) -> list[int]:
     """Tries again what was given up, of some ids or of a webhook; the ids it was done to."""
-    again = {"dead_ms": None, "next_ms": tx.now_ms, "made_ms": tx.now_ms}
+    again = {"dead_ms": None, "next_ms": tx.now_ms, "attempts": 0}
     found = update(webhook_delivery).where(_of(ids, name)).values(again)
     return sorted(tx.connection.execute(found.returning(_d.id)).scalars())
 

@@ -233,7 +233,8 @@ class Line:
                 arrived=[one.id for one, outcome in told if outcome.fate is Fate.ARRIVED],
                 void=[*void, *(one.id for one, outcome in told if outcome.fate is Fate.VOID)],
                 failures=failures,
-                give_up_before=now - self._give_up_after(),
+                now=now,
+                give_up_after=self._give_up_after(),
             )
         )
         maillog.told_others(self._to.name, [outcome.fate.value for _, outcome in told])
