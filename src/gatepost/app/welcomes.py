@@ -54,5 +54,7 @@ class Welcomes:
         for one in done:
             stream = streams.get(one.stream)
             if stream is not None:
-                release_by_confirmation(tx, one.subject, one.stream, stream.release_within)
+                release_by_confirmation(
+                    tx, one.subject, one.stream, stream.release_within, "the welcome mail has left"
+                )
         return done

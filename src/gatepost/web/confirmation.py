@@ -144,7 +144,9 @@ class Confirmation:
         people.record_for_subject(tx, subject, facts)
         names = sorted({fact.stream for fact in facts})
         for name in names:
-            release_by_confirmation(tx, subject, name, known[name].release_within)
+            release_by_confirmation(
+                tx, subject, name, known[name].release_within, "the sign-up was confirmed"
+            )
         return names
 
     def _page(self, scope: Scope, asked: Asked | None, *, just_now: bool) -> Answer:

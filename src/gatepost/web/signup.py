@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 
 from gatepost import maillog
 from gatepost.consent.evidence import TextState
+from gatepost.consent.scope import MAIL
 from gatepost.consent.tokens import Claim, Purpose, stream_tag
 from gatepost.mail.address import Address, AddressError, parse
 from gatepost.mail.sender import Sender
@@ -236,7 +237,9 @@ class SignUpForm:
 
 def _open_source(tx: Tx, name: str) -> SourceRecord | None:
     source = find_source(tx, name)
-    return source if source is not None and source.kind == KIND else None
+    if source is None or source.kind != KIND or MAIL not in source.channels:
+        return None
+    return source
 
 
 def tag_of(text: TextRecord) -> int:

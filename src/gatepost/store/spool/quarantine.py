@@ -107,8 +107,13 @@ def release(tx: Tx, ids: Iterable[int], reason: str) -> list[int]:
     return sorted(changed)
 
 
-def release_by_confirmation(tx: Tx, subject: int, stream: str, within: timedelta) -> list[int]:
-    """Puts back what was held for this person on this stream no longer ago than `within`."""
+def release_by_confirmation(
+    tx: Tx, subject: int, stream: str, within: timedelta, note: str = ""
+) -> list[int]:
+    """Puts back what was held for this person on this stream no longer ago than `within`.
+
+    `note` says in the rows what came. Whether they may leave is decided again at their claim.
+    """
     of_stream = select(_s.id).where(_s.id == _r.submission, _s.stream == stream).exists()
     curable = (
         (_r.subject == subject)
@@ -116,7 +121,7 @@ def release_by_confirmation(tx: Tx, subject: int, stream: str, within: timedelta
         & _r.reason.in_(CURABLE)
         & of_stream
     )
-    return sorted(_release(tx, curable, Reason.CONSENTED, CONFIRMED, ""))
+    return sorted(_release(tx, curable, Reason.CONSENTED, CONFIRMED, plain(note)))
 
 
 def delete(tx: Tx, ids: Iterable[int], note: str = "") -> list[int]:
