@@ -197,6 +197,10 @@ class Retention:
         return erased
 
     def _forget_left_over(self) -> None:
+        """What was on its way when its recipient was erased, and has arrived."""
+        count, unreachable = forget(self._store, self._store.read_now(places.still_known))
+        self._places += count
+        self._unreachable += unreachable
         while True:
             found = self._store.read_now(places.left_over)
             if not found.rows:

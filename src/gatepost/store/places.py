@@ -33,6 +33,7 @@ from gatepost.store.subjects import chunks
 from gatepost.store.tables import mail as tables
 from gatepost.store.tables.ledger import subject
 from gatepost.store.tables.mail import is_untold
+from gatepost.store.tables.onward import webhook_delivery
 from gatepost.store.transaction import Tx
 
 SLICE = 1000  # rows of mail in one transaction
@@ -150,6 +151,16 @@ def left_over(tx: Tx, limit: int = SLICE) -> Found:
     return found
 
 
+def still_known(tx: Tx, limit: int = 500) -> list[Who]:
+    """Erased people whose evidence and address are kept until it is due, with mail up to then."""
+    query = select(subject.c.id, subject.c.address_hash, subject.c.address, subject.c.erased_ms)
+    query = query.where(subject.c.erased_ms.is_not(None), subject.c.address.is_not(None))
+    return [
+        Who(number, digest, _address(given), erased_ms)
+        for number, digest, given, erased_ms in tx.connection.execute(query.limit(limit))
+    ]
+
+
 def slices(found: Found) -> Iterable[Found]:
     """What was found, in portions for one transaction each; at least one."""
     for start in range(0, max(len(found.rows), 1), SLICE):
@@ -233,39 +244,40 @@ def _blank_rows(tx: Tx, ids: Sequence[int]) -> list[int]:
 
 
 def _forget_submissions(tx: Tx, touched: Mapping[int, set[int]], found: Found) -> Counter[str]:
-    """Texts and content of finished submissions to, or by, these people."""
+    """Texts and content of submissions to, or by, these people.
+
+    While others still wait for the mail, its return path and its content stay.
+    """
     done: Counter[str] = Counter()
     for chunk in chunks(sorted(touched)):
-        query = select(tables.submission).where(_s.id.in_(chunk), _s.finished_ms.is_not(None))
+        query = select(tables.submission).where(_s.id.in_(chunk))
         for row in tx.connection.execute(query).all():
-            alone = row.recipients == 1 and bool(touched[row.id])
-            if alone and row.content_state == "kept":
-                tx.connection.execute(
-                    delete(tables.content).where(tables.content.c.submission == row.id)
-                )
-                done["messages removed"] += 1
-            texts = _scrubbed(row, [found.people[place] for place in touched[row.id]], alone=alone)
-            if alone and row.content_state == "kept":
+            people = [found.people[place] for place in touched[row.id]]
+            texts: dict[str, str] = dict.fromkeys(_bearing(row, people, found), "")
+            if row.finished_ms is None:
+                texts.pop("mail_from", None)
+            elif row.recipients == 1 and people and row.content_state == "kept":
+                which = tables.content.c.submission == row.id
+                tx.connection.execute(delete(tables.content).where(which))
                 texts["content_state"] = "purged"
-            if row.id in found.written_by:
-                texts |= dict.fromkeys(_TEXTS, "")
-            if texts:
+                done["messages removed"] += 1
+            if any(getattr(row, name) != text for name, text in texts.items()):
                 change = update(tables.submission).where(_s.id == row.id).values(**texts)
                 tx.connection.execute(change)
                 done["headers blanked"] += 1
     return done
 
 
-def _scrubbed(row: Any, people: Sequence[Who], *, alone: bool) -> dict[str, str]:
-    """The texts of a submission without these people: all of them, in mail to one alone."""
-    if alone:
-        return dict.fromkeys(_TEXTS, "")
+def _bearing(row: Any, people: Sequence[Who], found: Found) -> Iterable[str]:
+    """The texts of a submission that may name these people: all of them, in mail to one alone."""
+    if row.id in found.written_by or (row.recipients == 1 and people):
+        return _TEXTS
     needles = [needle for who in people for needle in (*who.needles(), *_local_part(who))]
-    return {
-        name: ""
+    return [
+        name
         for name in _TEXTS
         if any(needle in getattr(row, name).casefold() for needle in needles)
-    }
+    ]
 
 
 def _local_part(who: Who) -> tuple[str, ...]:
@@ -276,16 +288,18 @@ def _local_part(who: Who) -> tuple[str, ...]:
 
 
 def _written_by(tx: Tx, people: Sequence[Who]) -> list[int]:
-    """Finished submissions whose author or return path is one of these people."""
-    forms = sorted({needle for who in people for needle in who.needles()})
-    found: list[int] = []
-    for chunk in chunks(forms):
-        query = select(_s.id).where(
-            or_(func.lower(_s.mail_from).in_(chunk), func.lower(_s.header_from).in_(chunk)),
-            _s.finished_ms.is_not(None),
+    """Submissions whose author or return path is one of these people."""
+    until = {needle: who.before_ms for who in people for needle in who.needles()}
+    found: set[int] = set()
+    for chunk in chunks(sorted(until)):
+        sender, author = func.lower(_s.mail_from), func.lower(_s.header_from)
+        query = select(_s.id, _s.received_ms, sender, author).where(
+            or_(sender.in_(chunk), author.in_(chunk))
         )
-        found += tx.connection.execute(query).scalars()
-    return sorted(set(found))
+        for number, received_ms, *names in tx.connection.execute(query):
+            if any(received_ms <= until[name] for name in names if name in until):
+                found.add(number)
+    return sorted(found)
 
 
 def _blank_notes(table: Table, *names: str) -> Callable[[Tx, Sequence[Who]], int]:
@@ -327,8 +341,11 @@ PLACES: tuple[Place, ...] = (
     Place("subject", "the address"),
     Place("event", "nothing: a random id and a commitment"),
     Place("event_payload", "what was recorded"),
+    Place("block", "nothing: digests"),
     Place("standing", "times and names of sources"),
     Place("suppression", "nothing: a random id"),
+    Place("signup", "nothing: a random id, streams and times"),
+    Place("welcome", "nothing: a random id, streams and times"),
     Place("consent_use", "times of mail, by random id"),
     Place("recipient", "address, replies, notes"),
     Place("submission", "senders, subjects and list headers of mail"),
@@ -343,4 +360,18 @@ PLACES: tuple[Place, ...] = (
     Place("sender_state", "notes on frozen senders", _blank_notes(tables.sender_state, "note")),
     Place("bulk_window", "nothing: fingerprints of texts"),
     Place("written_file", "files with rejected rows"),
+    Place("import_progress", "nothing: counts of imports under way"),
+    Place("source", "nothing of recipients: where consent is collected"),
+    Place("consent_text", "nothing of recipients: words"),
+    Place("picture", "nothing of recipients: pictures of forms"),
+    Place("stream_name", "nothing: names of streams"),
+    Place("api_key", "nothing of recipients: digests of keys"),
+    Place("api_request", "nothing: fingerprints and outcomes"),
+    Place("webhook", "nothing: names and heights"),
+    Place(
+        "webhook_delivery",
+        "answers of other systems",
+        _blank_notes(webhook_delivery, "last_error"),
+    ),
+    Place("meta", "nothing: facts about the store"),
 )
