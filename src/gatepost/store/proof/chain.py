@@ -114,14 +114,15 @@ def step(tx: Tx, walk: Walk, head: tuple[int, str] | None) -> Step:
     if wanted == 0 == walk.height:
         walk = walk._replace(head=GENESIS.hex())
     while seen < SLICE:
-        blocks = compile_once(_BLOCKS, tx.dialect).rows(tx, {"mark": walk.height})
+        blocks: list[Row] = []
+        findings += readable(_fetch_blocks(tx, walk.height, blocks))
         for row in blocks:
             height, digest = row[0], row[5]
             findings += _linked(walk, row)
             count, found = _block(tx, row)
             seen += count
             findings += found
-            told = bytes(digest).hex() if height == wanted else walk.head
+            told = _hex(digest) if height == wanted else walk.head
             walk = Walk(height, digest, told)
             if seen >= SLICE:
                 break
@@ -163,6 +164,15 @@ def digest_of(row: Row) -> bytes:
 def is_proven(key: bytes, digest: bytes, proof: object) -> bool:
     """Whether `proof` shows that this store recorded the event of that digest."""
     return isinstance(proof, bytes) and hmac.compare_digest(event_proof(key, digest), proof)
+
+
+def _fetch_blocks(tx: Tx, mark: int, blocks: list[Row]) -> Iterator[Finding]:
+    blocks += compile_once(_BLOCKS, tx.dialect).rows(tx, {"mark": mark})
+    yield from ()
+
+
+def _hex(digest: object) -> str:
+    return digest.hex() if isinstance(digest, bytes) else repr(digest)
 
 
 def _linked(walk: Walk, row: Row) -> Iterator[Finding]:

@@ -4,6 +4,8 @@ In: what runs an operation on a snapshot (`store.read_now`), and a head that was
 Out: findings, as they are made. No slice takes long, and none keeps a writer waiting, so that
 an inspection goes on beside a running gateway, in the same memory whatever the ledger's size.
 
+A file whose pages do not agree is looked at no further.
+
 *Fails:* `StoreUnavailable`; `StoreBroken` where the database itself gives up.
 *Known limits:* what is recorded while the inspection runs may or may not be looked at.
 """
@@ -49,8 +51,10 @@ def inspect(
 
     `head` is height and digest as they were told at some earlier time.
     """
-    for table in TABLES:
-        yield from read(partial(check_table, table=table))
+    damage = [one for table in TABLES for one in read(partial(check_table, table=table))]
+    if damage:  # what is read from such a file says nothing
+        yield from damage
+        return
     yield from _inspect_chain(read, head, advance)
     yield from read(chain.strays)
     yield from _inspect_people(read, advance)
