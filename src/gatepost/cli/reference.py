@@ -23,6 +23,13 @@ EXAMPLES: Mapping[str, str] = {
         "  --url https://acme.example/nyhetsbrev \\\n"
         "  --attest voluntary,informed,specific,states-withdrawal"
     ),
+    "source activate": (
+        "gatepost source activate web-form --version 2 --attest voluntary,states-withdrawal"
+    ),
+    "source attest": "gatepost source attest web-form --version 2 --attest informed,specific",
+    "source check": (
+        "gatepost source check --text-file consent.sv.txt --sender acme --language sv"
+    ),
     "source list": "gatepost source list --json",
     "source show": "gatepost source show web-form",
     "consent show": "gatepost consent show anna@kund.example --json",
@@ -31,6 +38,7 @@ EXAMPLES: Mapping[str, str] = {
         '  --stream newsletter --at 2024-03-01T10:00:00Z --note "form 4711"'
     ),
     "consent withdraw": "gatepost consent withdraw anna@kund.example --all --sender acme",
+    "consent erase": "gatepost consent erase anna@kund.example --dry-run",
     "consent dossier": (
         "gatepost consent dossier anna@kund.example -o anna.html --language sv --sender acme"
     ),
@@ -70,6 +78,7 @@ EXAMPLES: Mapping[str, str] = {
     "webhook retry": "gatepost webhook retry --name crm",
     "webhook delete": "gatepost webhook delete 0c4v9kq2m1x7z",
     "webhook test": "gatepost webhook test crm",
+    "retention run": "gatepost retention run --dry-run",
     "ledger verify": "gatepost ledger verify --json",
     "ledger head": "gatepost ledger head",
     "ledger rebuild": "gatepost ledger rebuild --dry-run",

@@ -99,8 +99,10 @@ def _is_over(grant: Grant, standing: Standing, basis: Basis | None, now: datetim
         return False
     start: datetime | None = grant.at
     if basis.while_active:
-        signs = (grant.last_activity_at, standing.active_at)
-        start = max((sign for sign in signs if sign), default=None)
+        uses = [standing.active_at, *(one.last_activity_at for one in standing.grants)]
+        start = max((use for use in uses if use), default=None)
+    elif grant.ends_at is not None:
+        start = max(grant.at, grant.ends_at)
     elif basis.strength is Strength.EXPLICIT:
         start = grant.effective_at
     return start is None or now >= basis.lifetime.after(start)

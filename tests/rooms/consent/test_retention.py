@@ -81,6 +81,8 @@ def test_a_consent_in_force_keeps_its_evidence_however_old():
         ({"text_state": TextState.NONE}, False),
         ({"basis": "form-checkbox"}, True),
         ({"basis": "membership"}, False),
+        ({"basis": "contract"}, False),
+        ({"basis": "contract", "ends_at": at(2024, 6, 1)}, True),
         ({"basis": "membership", "last_activity_at": at(2025, 1, 1)}, True),
     ],
 )
