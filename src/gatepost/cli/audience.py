@@ -1,36 +1,23 @@
 """`gatepost audience check`: who of a list would get a mail, and why the rest would not."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime
-from itertools import islice
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, TextIO
 
 import typer
 
+from gatepost.cli.audience_work import Judgement, judge
 from gatepost.cli.desk import Refusal, Status, desk_of, say
 from gatepost.cli.listfile import addresses_in
 from gatepost.cli.options import Encoding, Json
-from gatepost.cli.printing import moment, progress, show_json_rows, show_table
-from gatepost.flow import audience as conductor
-from gatepost.mail.address import Address, AddressError, parse
+from gatepost.cli.printing import progress, show_json_texts, show_table
 
 app = typer.Typer(help="Audiences: lists of addresses, before they are mailed.")
 
 _COLUMNS = ("address", "verdict", "reason", "since")
 _SAID = 20  # wrong lines that are told one by one
-
-
-class Judged(NamedTuple):
-    """One address, and what would become of it."""
-
-    address: str
-    verdict: str
-    reason: str
-    since: datetime | None
 
 
 @app.callback(no_args_is_help=True)
@@ -63,31 +50,31 @@ def check(
     Changes nothing. Ends with 0 if everybody would get it, with 1 otherwise.
     """
     desk = desk_of(ctx)
-    policy, of_stream = desk.policy, desk.stream(stream)
+    of_stream = desk.stream(stream)
     count = _Count()
     with ExitStack() as stack:
         store = stack.enter_context(desk.store())
         advance = stack.enter_context(progress("checking", None))
-        write = None
+        opened: TextIO | None = None
         if eligible is not None:
             opened = stack.enter_context(eligible.open("w", encoding="utf-8", newline=""))
-            write = csv.writer(opened).writerow
-            write(("address", "since"))
+            opened.write("address,since\r\n")
 
-        def judged() -> Iterator[Judged]:
-            addresses = count.readable(addresses_in(file, encoding))
-            while portion := list(islice(addresses, conductor.SLICE)):
-                for address, verdict in conductor.check(store, policy, of_stream, portion):
-                    count.reasons[verdict.disposition, verdict.reason] += 1
-                    if write and verdict.delivers:
-                        write((address.given, moment(verdict.since) if verdict.since else ""))
-                    yield Judged(address.given, verdict.disposition, verdict.reason, verdict.since)
-                advance(len(portion))
+        def answers() -> Iterator[Judgement]:
+            lines = addresses_in(file, encoding)
+            for answer in judge(desk, store, of_stream, lines, json=json):
+                count.add(answer)
+                if opened is not None:
+                    opened.write(answer.eligible)
+                yield answer
+                advance(answer.lines)
+            if not count.lines:
+                raise Refusal("the list holds no address")
 
         if json:
-            show_json_rows(one._asdict() for one in judged())
+            show_json_texts(text for answer in answers() for text in answer.texts)
         else:
-            show_table(_COLUMNS, judged())
+            show_table(_COLUMNS, (row for answer in answers() for row in answer.rows))
     count.tell(json=json)
     raise typer.Exit(Status.DONE if count.everybody else Status.NO)
 
@@ -97,31 +84,29 @@ class _Count:
 
     def __init__(self) -> None:
         self.reasons: Counter[tuple[str, str]] = Counter()
-        self.wrong = 0
+        self.wrong = self.lines = 0
 
     @property
     def everybody(self) -> bool:
         """Whether every line is an address that would get the mail."""
         return not self.wrong and all(verdict == "deliver" for verdict, _ in self.reasons)
 
-    def readable(self, lines: Iterator[tuple[int, str]]) -> Iterator[Address]:
-        """The addresses; what is none is told and counted."""
-        line = 0
-        for line, text in lines:
-            try:
-                yield parse(text)
-            except AddressError as error:
-                self.wrong += 1
-                if self.wrong <= _SAID:
-                    say(f"line {line}: no address: {error}")
-        if not line:
-            raise Refusal("the list holds no address")
+    def add(self, answer: Judgement) -> None:
+        """Counts a portion; what is no address is told, the first of them one by one."""
+        self.reasons.update(answer.reasons)
+        self.lines += answer.lines
+        for line, error in answer.wrong[: max(0, _SAID - self.wrong)]:
+            say(f"line {line}: no address: {error}")
+        self.wrong += len(answer.wrong)
 
     def tell(self, *, json: bool) -> None:
-        """The counts; beside JSON only what JSON does not hold."""
+        """The counts; beside JSON they go to stderr."""
         if self.wrong:
             say(f"{self.wrong} lines are no addresses")
-        if not json:
-            typer.echo()
-            rows = [(*pair, number) for pair, number in self.reasons.most_common()]
-            show_table(("verdict", "reason", "addresses"), rows)
+        if json:
+            for (verdict, reason), number in self.reasons.most_common():
+                say(f"{verdict} {reason}: {number}")
+            return
+        typer.echo()
+        rows = [(*pair, number) for pair, number in self.reasons.most_common()]
+        show_table(("verdict", "reason", "addresses"), rows)

@@ -39,10 +39,14 @@ def as_json(value: object) -> str:
 
 def show_json_rows(rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON array, a row per line, written as the rows come."""
+    show_json_texts(json.dumps(row, ensure_ascii=False, default=jsonable) for row in rows)
+
+
+def show_json_texts(texts: Iterable[str]) -> None:
+    """The same of rows that are JSON already."""
     separator = "[\n"
-    for row in rows:
-        line = json.dumps(row, ensure_ascii=False, default=jsonable)
-        sys.stdout.write(f"{separator}{line}")
+    for text in texts:
+        sys.stdout.write(f"{separator}{text}")
         separator = ",\n"
     sys.stdout.write("[]\n" if separator == "[\n" else "\n]\n")
 

@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from gatepost.cli import audience_work
 from gatepost.flow import audience
 
 
@@ -97,3 +98,20 @@ def test_a_csv_file_without_an_address_column(site):
     answer = check(site, "name,age\nAnna,7\n")
     assert answer.status == 2
     assert "name, age" in answer.err
+
+
+def test_a_long_list_is_judged_by_several_processes_in_its_order(site, monkeypatch):
+    listed = [f"p{number}@kund.example" for number in range(25)]
+    listed[3:3] = ["yes@kund.example", "nobody", "left@kund.example"]
+    text = "\n".join(listed)
+    alone = check(site, text, "--json", "--eligible", site.folder / "alone.csv")
+    monkeypatch.setattr(audience_work, "LONG", 10)
+    monkeypatch.setattr(audience_work.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(audience, "SLICE", 2)
+    together = check(site, text, "--json", "--eligible", site.folder / "together.csv")
+    assert together == alone
+    assert "drop no-consent: 25" in together.err
+    assert "line 5: no address" in together.err
+    written = [(site.folder / f"{name}.csv").read_bytes() for name in ("alone", "together")]
+    assert written[0] == written[1]
+    assert b"yes@kund.example" in written[0]
