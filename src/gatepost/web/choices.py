@@ -20,7 +20,7 @@ from gatepost.mail.stream import Stream
 EVERYTHING = ""
 UNDO_WITHIN = timedelta(hours=1)
 
-_LIFTED_BY_MAIL = frozenset({"complaint", "hard-bounce", "soft-bounces"})
+_LIFTED_BY_MAIL = frozenset({"complaint", "hard-bounce", "soft-bounces", "erased"})
 _WORTHLESS = frozenset(row.name for row in BUILT_IN if row.never_counts)
 
 
@@ -52,8 +52,8 @@ def is_on(stream: Stream, person: Person) -> bool:
 def must_confirm(stream: Stream, person: Person) -> bool:
     """Whether an address typed into a form is not enough, and its owner must confirm by mail.
 
-    After a complaint or a bounce that holds for every stream: only the person, or a mail that
-    arrives, can lift them (E4).
+    After a complaint, a bounce or an erasure that holds for every stream: only the person, or a
+    mail that arrives, can lift them (E4).
     """
     return stream.double_opt_in or any(one.reason in _LIFTED_BY_MAIL for one in person.suppressions)
 

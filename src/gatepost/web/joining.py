@@ -5,8 +5,8 @@ confirmation, letters; all in that one transaction. A stream with double opt-in 
 (REQUESTED) and counts from the confirmation on (JU-17); any other is joined at once (GRANTED,
 or RESUBSCRIBED where the person had left) and gets a welcome (JU-18).
 
-Whoever once complained, or whose address bounced, must confirm whatever the stream says: a form
-shows only that somebody knows the address (E4).
+Whoever once complained or was erased, or whose address bounced, must confirm whatever the stream
+says: a form shows only that somebody knows the address (E4).
 
 One letter asks for a confirmation, and there is no reminder (JU-19, L-DE-5). Asking again by
 one's own act sends another one only after `Confirming.again`; until then the letter that was

@@ -34,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     duties.dkim_keys_can_sign,
     duties.releases_come_before_the_end,
     duties.links_keep_their_rows,
+    duties.confirmations_come_before_the_end,
     duties.bases_are_only_stricter,
     onward.webhooks_can_sign,
     onward.webhooks_name_senders,

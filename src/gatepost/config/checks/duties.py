@@ -160,6 +160,18 @@ def links_keep_their_rows(settings: Settings) -> Iterator[Complaint]:
         )
 
 
+def confirmations_come_before_the_end(settings: Settings) -> Iterator[Complaint]:
+    """A sign-up can be confirmed only while it is on record."""
+    kept, given = settings.retention.unconfirmed, settings.consent.confirm_within
+    if given.approximate_seconds > kept.approximate_seconds:
+        yield Complaint(
+            path=("consent", "confirm_within"),
+            what=f"is longer than such a sign-up is kept: retention.unconfirmed is {kept}",
+            cure=f'write "{kept}" or less, or keep it longer',
+            rests_on=(("retention", "unconfirmed"),),
+        )
+
+
 def bases_are_only_stricter(settings: Settings) -> Iterator[Complaint]:
     """No setting makes a basis of consent stronger than the law has it (HS-26)."""
     bases = Bases.built_in(settings.consent.implied_lifetime)
