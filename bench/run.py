@@ -1,6 +1,7 @@
 """Gatepost beside a plain Postfix: recipients per second, as a ratio of the same run.
 
-    make bench                      every workload, three rounds, some five minutes
+    make bench                      every workload, three rounds, some five minutes; then the
+                                    ledger up to ten million people, half an hour (`ledger.py`)
     python bench/run.py --quick     one short round
     python bench/run.py --only c    some workloads; nothing is written
 
@@ -22,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import compose
+import ledger
 from contenders import Gatepost, PlainPostfix
 from machine import Machine
 from processes import Peak
@@ -92,6 +94,8 @@ def main():
         RESULTS.write_text(
             results_page(machine, workloads, measured, rounds, PEOPLE, options.workers)
         )
+        print()
+        ledger.main(ledger.QUICK if options.quick else ledger.SIZES)
         print(f"\nwritten to {RESULTS.name} in {time.monotonic() - begun:.0f} s")
 
 
