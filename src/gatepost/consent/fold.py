@@ -9,7 +9,8 @@ Of grants that a decision cannot tell apart except by their time, only the lates
 
 *Fails:* `decode` raises `ValueError` for a text that `encode` did not write.
 *Known limits:* a grant dated in the future hides an earlier one of the same kind until its
-time comes; whoever records facts refuses such dates.
+time comes; whoever records facts refuses such dates. Of two confirmed grants on one implied
+basis that of the later confirmation is kept, whichever act was later.
 """
 
 import json
@@ -154,10 +155,13 @@ def _kind_of(grant: Grant) -> tuple[Any, ...]:
 
 def _latest(one: Grant, other: Grant) -> Grant:
     winner = max(one, other, key=lambda grant: (grant.effective_at, grant.at, grant.text_version))
-    activity = one.last_activity_at or other.last_activity_at
-    if activity is None:
+    first = min(one.first_at or one.at, other.first_at or other.at)
+    activity = _later(one.last_activity_at, other.last_activity_at)
+    if activity == winner.last_activity_at and first == (winner.first_at or winner.at):
         return winner
-    return replace(winner, last_activity_at=_later(activity, other.last_activity_at))
+    return replace(
+        winner, first_at=first if first != winner.at else None, last_activity_at=activity
+    )
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
@@ -176,7 +180,13 @@ _STANDING_TIMES = {
     "h": "welcomed_at",
 }
 _GRANT_TEXTS = {"b": "basis", "s": "source", "x": "text_version"}
-_GRANT_TIMES = {"a": "at", "c": "confirmed_at", "l": "last_activity_at", "u": "ends_at"}
+_GRANT_TIMES = {
+    "a": "at",
+    "c": "confirmed_at",
+    "l": "last_activity_at",
+    "u": "ends_at",
+    "y": "first_at",
+}
 _GRANT_FLAGS = {
     "o": "soft_opt_in",
     "d": "welcome_due",

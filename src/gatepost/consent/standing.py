@@ -25,6 +25,7 @@ class Grant:
 
     basis: str
     at: datetime
+    first_at: datetime | None = None  # of the earliest like it, where that is another
     source: str = ""
     text_version: str = ""
     text_state: TextState = TextState.NONE
@@ -60,19 +61,17 @@ class Standing:
     def evidence(self) -> tuple[Grant, ...]:
         """The grants with every bare act applied to what it refers to.
 
-        A bare act refers to what its source recorded; without a source, to everything that
-        was there before it.
+        A bare act refers to what its source recorded before it; without a source, to everything
+        that was there. Who confirmed, left and came back, came back to what was confirmed.
         """
         bare = [grant for grant in self.grants if not grant.basis]
         if not bare:
             return self.grants  # the usual case
         full = [grant for grant in self.grants if grant.basis]
-        found = list(full)
-        for act in bare:
-            for grant in full:
-                if act.source == grant.source if act.source else grant.at <= act.at:
-                    found.extend(_applied(act, grant))
-        return tuple(found)
+        confirmations = [act for act in bare if act.confirmed_at is not None]
+        returns = [act for act in bare if act.confirmed_at is None]
+        known = full + _all_applied(confirmations, full)
+        return tuple(known + _all_applied(returns, known))
 
     @property
     def is_welcomed(self) -> bool:
@@ -110,24 +109,32 @@ class Person:
 STRANGER = Person()
 
 
-def _applied(act: Grant, grant: Grant) -> tuple[Grant, ...]:
+def _all_applied(acts: list[Grant], grants: list[Grant]) -> list[Grant]:
+    return [_applied(act, grant) for act in acts for grant in grants if _refers(act, grant)]
+
+
+def _refers(act: Grant, grant: Grant) -> bool:
+    """Whether a bare act is about `grant`: a confirmation about a sign-up, a return about more."""
+    if act.source not in ("", grant.source) or (grant.first_at or grant.at) > act.at:
+        return False
     if act.confirmed_at is not None:
-        return (
-            replace(
-                grant,
-                confirmed_at=act.confirmed_at,
-                pending=False,
-                lifts_withdrawal=act.lifts_withdrawal,
-                own_act=act.own_act,
-            ),
-        )
-    if grant.pending:
-        return ()  # coming back confirms no request (JU-17)
-    return (
-        replace(
+        return True
+    # Coming back confirms no request (JU-17), and is not answered by a later confirmation.
+    return not grant.pending and (grant.confirmed_at is None or grant.confirmed_at <= act.at)
+
+
+def _applied(act: Grant, grant: Grant) -> Grant:
+    if act.confirmed_at is not None:
+        return replace(
             grant,
-            renewed_at=act.at,
+            confirmed_at=act.confirmed_at,
+            pending=False,
             lifts_withdrawal=act.lifts_withdrawal,
             own_act=act.own_act,
-        ),
+        )
+    return replace(
+        grant,
+        renewed_at=act.at,
+        lifts_withdrawal=act.lifts_withdrawal,
+        own_act=act.own_act,
     )

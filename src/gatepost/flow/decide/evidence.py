@@ -147,8 +147,7 @@ def expires_at(grant: Grant, basis: Basis | None, case: Case) -> datetime | None
         return None
     start: datetime | None = grant.at
     if basis.while_active:
-        uses = (grant.last_activity_at, case.person.standing.active_at)
-        start = max((use for use in uses if use), default=None)  # missing is not active (A2)
+        start = _last_use(case)  # missing is not active (A2)
     elif basis.from_end and grant.ends_at is not None:
         start = grant.ends_at
     elif basis.strength is Strength.EXPLICIT:
@@ -171,6 +170,15 @@ def dormant_at(grant: Grant, case: Case) -> datetime | None:
         if not other.pending and _is_act(case.bases.find(other.basis)):
             signs += [other.effective_at, other.last_activity_at]
     return limit.after(max(sign for sign in signs if sign))
+
+
+def _last_use(case: Case) -> datetime | None:
+    """When the person last used the service, by whatever record says so."""
+    standing = case.person.standing
+    uses = [
+        one.last_activity_at for one in standing.evidence() if _is_act(case.bases.find(one.basis))
+    ]
+    return max((use for use in (standing.active_at, *uses) if use), default=None)
 
 
 def _is_act(basis: Basis | None) -> bool:
