@@ -55,6 +55,7 @@ class _Plan:
     evidence: int
     other: int
     already: bool
+    is_silent: bool = False  # whether no mail at all goes to them because of an erasure
 
 
 class Eraser:
@@ -72,16 +73,17 @@ class Eraser:
 
     def erase(self, address: Address, *, note: str = "", transactional: bool = False) -> Erasure:
         """Erases now what may go. With `transactional` no mail at all is sent to the address."""
+        known = self._store.read_now(partial(self._plan, address=address, transactional=False))
+        has_mail = not known.who.subject and self._has_mail(known.who)
 
         def record(tx: Tx) -> _Plan:
             plan = self._plan(tx, address, transactional)
-            found = places.find(tx, [plan.who]) if not plan.who.subject else None
             facts = [] if plan.already else [_fact(tx, plan, note)]
-            if transactional:
+            if transactional and not plan.is_silent:
                 facts.append(_no_mail_at_all(tx))
             if plan.who.subject:
                 people.record_for_subject(tx, plan.who.subject, facts)
-            elif transactional or (found and (found.rows or found.written_by)):
+            elif transactional or has_mail:
                 people.record(tx, address, facts)
             if plan.extent == ALL and plan.who.subject:
                 retention.forget_uses(tx, [plan.who.subject])
@@ -91,6 +93,10 @@ class Eraser:
         count, unreachable = forget(self._store, [plan.who])
         self._store.empty_log()
         return _erasure(plan, count, tuple(unreachable), done=True)
+
+    def _has_mail(self, who: Who) -> bool:
+        found = self._store.read_now(partial(places.find, people=[who]))
+        return bool(found.rows or found.written_by)
 
     def _plan(self, tx: Tx, address: Address, transactional: bool) -> _Plan:
         known = people.history(tx, address)
@@ -110,6 +116,7 @@ class Eraser:
             evidence,
             other,
             already=_is_honoured(known, extent),
+            is_silent=any(one.reason == ERASED for one in known.suppressions),
         )
 
 

@@ -198,9 +198,7 @@ class Retention:
 
     def _forget_left_over(self) -> None:
         """What was on its way when its recipient was erased, and has arrived."""
-        count, unreachable = forget(self._store, self._store.read_now(places.still_known))
-        self._places += count
-        self._unreachable += unreachable
+        self._places += _forget_mail(self._store, self._store.read_now(places.still_known))
         while True:
             found = self._store.read_now(places.left_over)
             if not found.rows:
@@ -236,12 +234,9 @@ class Retention:
 
 def forget(store: Store, people: Sequence[places.Who]) -> tuple[Counter[str], list[str]]:
     """Takes these people out of every place but the ledger: counts, and files out of reach."""
-    done: Counter[str] = Counter()
     if not people:
-        return done, []
-    found = store.read_now(partial(places.find, people=people))
-    for portion in places.slices(found):
-        done += store.write_now(partial(places.forget, found=portion))
+        return Counter(), []
+    done = _forget_mail(store, people)
     done += store.write_now(partial(places.forget_elsewhere, people=people))
     unreachable: list[str] = []
     gone: list[Path] = []
@@ -258,6 +253,15 @@ def forget(store: Store, people: Sequence[places.Who]) -> tuple[Counter[str], li
     for path in gone:
         store.write_now(partial(written.forget_file, path=path))
     return done, unreachable
+
+
+def _forget_mail(store: Store, people: Sequence[places.Who]) -> Counter[str]:
+    """Ends and blanks the mail to and by these people."""
+    done: Counter[str] = Counter()
+    found = store.read_now(partial(places.find, people=people))
+    for portion in places.slices(found):
+        done += store.write_now(partial(places.forget, found=portion))
+    return done
 
 
 def _portions(found: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:

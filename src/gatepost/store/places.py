@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Table, and_, case, delete, func, or_, select, update
+from sqlalchemy import Table, case, delete, func, or_, select, update
 
 from gatepost.mail.address import Address, AddressError, parse
 from gatepost.mail.recipient_state import State
@@ -151,13 +151,13 @@ def left_over(tx: Tx, limit: int = SLICE) -> Found:
     return found
 
 
-def still_known(tx: Tx, limit: int = 500) -> list[Who]:
+def still_known(tx: Tx) -> list[Who]:
     """Erased people whose evidence and address are kept until it is due, with mail up to then."""
     query = select(subject.c.id, subject.c.address_hash, subject.c.address, subject.c.erased_ms)
     query = query.where(subject.c.erased_ms.is_not(None), subject.c.address.is_not(None))
     return [
         Who(number, digest, _address(given), erased_ms)
-        for number, digest, given, erased_ms in tx.connection.execute(query.limit(limit))
+        for number, digest, given, erased_ms in tx.connection.execute(query)
     ]
 
 
@@ -304,14 +304,21 @@ def _written_by(tx: Tx, people: Sequence[Who]) -> list[int]:
 
 def _blank_notes(table: Table, *names: str) -> Callable[[Tx, Sequence[Who]], int]:
     """Blanks these columns of a small table wherever they hold an address."""
+    key = next(iter(table.primary_key.columns))
 
     def blank(tx: Tx, people: Sequence[Who]) -> int:
+        needles = {needle for who in people for needle in who.needles()}
         count = 0
-        for name in names:
-            column = table.c[name]
-            for needle in {needle for who in people for needle in who.needles()}:
-                hit = func.lower(column).contains(needle, autoescape=True)
-                change = update(table).where(and_(column != "", hit)).values({name: ""})
+        for column in (table.c[name] for name in names):
+            marks = or_(*(column.contains(mark, autoescape=True) for mark in "@=%"))
+            query = select(key, column).where(marks)
+            hits = [
+                number
+                for number, text in tx.connection.execute(query)
+                if any(needle in text.casefold() for needle in needles)
+            ]
+            for chunk in chunks(hits):
+                change = update(table).where(key.in_(chunk)).values({column.name: ""})
                 count += tx.connection.execute(change).rowcount
         return count
 

@@ -10,6 +10,7 @@ from gatepost.mail.recipient_state import State
 from gatepost.mail.stream import Kind
 from gatepost.store import people
 from gatepost.store.tables import mail as tables
+from gatepost.store.written import note_file
 from support.consents import granted, withdrawn
 from support.submissions import accept, change, claim, mark, outcome, rows_of, submission
 
@@ -113,11 +114,48 @@ def test_orders_still_come_unless_they_are_not_wanted_either(site, words, state)
     with site.store() as store:
         accept(store, submission(A, kind=Kind.TRANSACTIONAL, stream="receipts", campaign=None))
     erased(site, A, *words)
+    erased(site, A, *words)
     with site.store() as store:
         (row,) = rows_of(store, tables.recipient)
     assert row["state"] == state
     receipts = [one for one in shown(site)["suppressions"] if one["scope"] == "all"]
     assert len(receipts) == (1 if words else 0)
+    assert [one["kind"] for one in shown(site)["events"]].count("suppressed") == len(receipts)
+
+
+def test_a_stranger_who_was_mailed_is_remembered_by_hash_alone(site):
+    with site.store() as store:
+        accept(store, submission(A))
+    assert erased(site)["places"]["rows of mail blanked"] == 1
+    with site.store() as store:
+        known = store.read_now(lambda tx: people.history(tx, parse(A)))
+        assert (known.address, known.erased_at is None) == ("", False)
+        put_again = granted(at=YESTERDAY)
+        store.write_now(lambda tx: people.record(tx, parse(A), [put_again]))
+    assert site.standing(A)["reason"] == "erased"
+
+
+def test_a_rejects_file_out_of_reach_is_named(site, tmp_path):
+    put(site, A, granted(at=YESTERDAY))
+    folder = tmp_path / "list.csv.rejects.csv"
+    folder.mkdir()
+    with site.store() as store:
+        store.write_now(lambda tx: note_file(tx, folder))
+    answer = site.run("consent", "erase", A)
+    assert answer.status == 1
+    assert str(folder) in answer.err
+
+
+def test_an_import_enters_its_rejects_so_that_erasure_reaches_them(site):
+    site.add_source()
+    sheet = site.file("list.csv", f"address,basis\n{A},no-such-basis\nbo@kund.example,nor-this\n")
+    site.run("consent", "import", sheet, "--source", "web", "--stream", "newsletter")
+    rejects = sheet.with_name("list.csv.rejects.csv")
+    assert A in rejects.read_text()
+    put(site, A, granted(at=YESTERDAY))
+    assert erased(site)["places"]["rows of files removed"] == 1
+    assert A not in rejects.read_text()
+    assert "bo@kund.example" in rejects.read_text()
 
 
 def test_a_copy_on_the_wire_loses_its_address_when_it_has_arrived(site):
