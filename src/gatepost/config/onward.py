@@ -44,7 +44,7 @@ class WebhookSettings(Section):
     url: HookUrl = required("https address", sample="https://crm.acme.example/hooks/gatepost")
     secret: Secret = required(
         'signs what is sent; 24 characters at least, or "whsec_..."',
-        sample={"env": "CRM_WEBHOOK_SECRET"},
+        sample="24 random characters or more",
     )
     senders: Several[str] = setting([], "only of these senders; [] = all")
     events: Several[EventName] = setting([], 'only these, such as "withdrawn"; [] = all')

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
 
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason
@@ -118,7 +118,7 @@ def stop(tx: Tx, campaign: int, note: str = "") -> int:
         .where(_c.id == campaign)
         .values(
             stopped_ms=func.coalesce(_c.stopped_ms, tx.now_ms),
-            stopped_note=plain(note),
+            stopped_note=case((_c.stopped_ms.is_(None), plain(note)), else_=_c.stopped_note),
         )
     )
     if not tx.connection.execute(mark).rowcount:
