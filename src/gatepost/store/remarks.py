@@ -6,26 +6,29 @@ at once, one hears yes.
 *Fails:* whatever the database raises.
 """
 
-from sqlalchemy import bindparam
+from typing import Any
+
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.store.hot import compile_once
 from gatepost.store.tables.ledger import meta
 from gatepost.store.transaction import Tx
 
-_NOTE = {
-    name: insert(meta)
-    .values(name=bindparam("of_name"), value=bindparam("new"))
-    .on_conflict_do_update(
-        index_elements=["name"],
-        set_={"value": bindparam("new")},
-        where=meta.c.value != bindparam("new"),
+
+def _upsert(statement: Any) -> Any:
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["name"], set_={"value": new.value}, where=meta.c.value != new.value
     )
-    for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+
+
+_NOTE = {
+    "sqlite": _upsert(sqlite.insert(meta)),
+    "postgresql": _upsert(postgresql.insert(meta)),
 }
 
 
 def note_change(tx: Tx, name: str, value: str) -> bool:
     """Notes that `name` is now `value`; whether it was anything else before."""
     note = compile_once(_NOTE[tx.dialect], tx.dialect)
-    return note.execute(tx, {"of_name": name, "new": value}) == 1
+    return note.execute(tx, {"name": name, "value": value}) == 1
