@@ -113,7 +113,7 @@ async def _record(site: Site, found: Sequence[Leaving | Problem]) -> str:
         for leaving, is_new in zip(good, new, strict=True):
             tell = site.on_withdrawn if is_new else site.on_left_again
             tell(subjects[leaving.address.key], leaving.sender, leaving.stream)
-        counters.WITHDRAWALS.labels(METHOD).inc(len(good))
+        counters.WITHDRAWALS.labels(METHOD).inc(sum(new))
         answers = iter(new)
         for one in portion:
             if isinstance(one, Problem):
