@@ -3,6 +3,7 @@
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from gatepost.app.farewell import Farewell
 from gatepost.app.texts import Texts
 from gatepost.consent.bases import Bases
 from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
@@ -18,6 +19,7 @@ from gatepost.store.engine import Store
 from gatepost.store.ids import new_id
 from gatepost.store.streams import KnownStream, remember_streams
 from gatepost.store.tables import mail as tables
+from support.site import correspondence
 from support.smtp_talk import connected
 from support.submissions import rows_of
 
@@ -89,14 +91,20 @@ class Station:
 
 
 @asynccontextmanager
-async def station(folder, *, soft_limit=3):
+async def station(folder, *, soft_limit=3, senders=None):
     """Open on a free port until the end of the block."""
     with Store.open("", folder / "data") as store:
         known = [KnownStream(one.name, one.sender) for one in STREAMS.values()]
         await store.write(lambda tx: remember_streams(tx, known))
         keys = store.keys
         here = Station(store, Ring(keys.link_keys, keys.link_current, keys.link_compromised))
+        here.senders = dict(senders or here.senders)
         texts = Texts()
+
+        def policy():
+            return Policy(streams=STREAMS, senders=here.senders, bases=Bases.built_in())
+
+        letters = correspondence(folder, store, here.ring, STREAMS, here.senders)
 
         def confirm(stream, known, sender):
             title = stream.title_in("en") if stream else known.name
@@ -105,11 +113,12 @@ async def station(folder, *, soft_limit=3):
         returns = Returns(
             store=store,
             ring=lambda: here.ring,
-            policy=lambda: Policy(streams=STREAMS, senders=here.senders, bases=Bases.built_in()),
+            policy=policy,
             hostname=lambda: HOST,
             soft_limit=lambda: soft_limit,
             confirm=confirm,
             on_ended=lambda *who: here.ended.append(who),
+            notify=Farewell(letters.write, policy, lambda: here.ring).write,
         )
         listener = Listener(
             hostname=HOST, handler=returns, accepts=returns.accepts, role=Role.RETURNS

@@ -45,7 +45,7 @@ def dossier(
     """
     desk, who = desk_of(ctx), address_from(address)
     of_sender = desk.check_sender(sender) if sender else ""
-    texts = Texts()
+    texts = Texts(desk.settings.pages.templates)
     if not texts.language(language):
         raise Refusal(f"there is no language {language!r}: there are {listing(LANGUAGES)}")
     with desk.store() as store:
