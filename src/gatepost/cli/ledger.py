@@ -1,7 +1,7 @@
 """`gatepost ledger`: checks the chain of evidence, tells its head, and derives standings anew."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -37,18 +37,16 @@ def verify(
     with desk_of(ctx).store() as store:
         total = store.read_now(chain.size)
         with progress("checked", total) as advance:
-            findings = list(
-                islice(chain.inspect(store.read_now, kept, advance), chain.MAX_FINDINGS)
-            )
+            found = chain.inspect(store.read_now, kept, advance)
+            findings = list(islice(found, chain.MAX_FINDINGS))
+        if findings:
+            _tell(findings, json=json)
+            raise typer.Exit(Status.NO)  # and nothing is sealed on top of it
         height, digest = store.read_now(chain.head)
     if json:
-        ending = f"{height}:{digest}"
-        show_json({"ok": not findings, "head": ending, "findings": _as_rows(findings)})
-    elif findings:
-        _show(findings)
+        show_json({"ok": True, "head": f"{height}:{digest}", "findings": []})
     else:
         typer.echo(f"the ledger is whole: {height} blocks")
-    raise typer.Exit(Status.NO if findings else Status.DONE)
 
 
 @app.command()
@@ -100,6 +98,13 @@ def rebuild(
 
 def _repair(store: Store, ids: list[int]) -> None:
     store.write_now(lambda tx: people.rebuild_subjects(tx, ids))
+
+
+def _tell(findings: Sequence[chain.Finding], *, json: bool) -> None:
+    if json:
+        show_json({"ok": False, "head": "", "findings": _as_rows(findings)})
+    else:
+        _show(findings)
 
 
 def _show(findings: Iterable[chain.Finding]) -> None:

@@ -8,7 +8,7 @@ put into the table by hand: it is left out, and told of.
 In: a transaction. Out: how many events were sealed; what `verify` found, nothing when all
 is well; the head, to be kept elsewhere, by which a cut-off tail is recognised.
 
-*Fails:* whatever the database raises.
+*Fails:* `StoreBroken` where the last block is none; whatever the database raises.
 *Known limits:* without a head kept elsewhere, removing the last blocks with all that belongs
 to their events goes unnoticed. Whoever has the ledger's key can make another ledger: heads
 that were kept elsewhere are what shows it.
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from gatepost.consent.chain import GENESIS, block_digest
+from gatepost.consent.chain import DIGEST_BYTES, GENESIS, block_digest
 from gatepost.store.hot import Row, compile_once
 from gatepost.store.proof.chain import digest_of, is_proven
 from gatepost.store.proof.findings import UNREADABLE, Finding
@@ -29,7 +29,7 @@ from gatepost.store.proof.persons import count as people
 from gatepost.store.subjects import chunks
 from gatepost.store.tables.ledger import block, event
 from gatepost.store.transaction import Tx
-from gatepost.store.trouble import Trouble, classify
+from gatepost.store.trouble import StoreBroken, Trouble, classify
 
 __all__ = [
     "Finding",
@@ -162,4 +162,8 @@ def _last(tx: Tx) -> tuple[int, bytes]:
     row = tx.connection.execute(
         select(block.c.height, block.c.digest).order_by(block.c.height.desc()).limit(1)
     ).one_or_none()
-    return (row.height, row.digest) if row else (0, GENESIS)
+    if row is None:
+        return 0, GENESIS
+    if not isinstance(row.digest, bytes) or len(row.digest) != DIGEST_BYTES:
+        raise StoreBroken(f"the store is damaged: block {row.height} has no digest")
+    return row.height, row.digest
