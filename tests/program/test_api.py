@@ -66,7 +66,9 @@ def test_a_withdrawal_by_api_stops_a_queued_copy(tmp_path):
             upstream.script.recipients = dict.fromkeys((ANNA, BO), "450 4.2.1 come again")
             assert send(gateway, [ANNA, BO], mail("Spring"))[0] == 250
             wait_until(lambda: state_of(gateway, ANNA) == state_of(gateway, BO) == "deferred")
-            status, said = ask(gateway, token, "/withdrawals", {"address": ANNA, "stream": "newsletter"})
+            status, said = ask(
+                gateway, token, "/withdrawals", {"address": ANNA, "stream": "newsletter"}
+            )
             assert (status, said["status"]) == (200, "withdrawn")
             upstream.script.recipients = {}
             gateway.run("queue", "retry", "--all", check=False)
@@ -75,9 +77,7 @@ def test_a_withdrawal_by_api_stops_a_queued_copy(tmp_path):
             assert copies(upstream) == {BO: 1}
             status, (campaign,) = ask(gateway, token, "/campaigns")
             assert (status, campaign["reasons"]) == (200, {"consented": 1, "withdrawn": 1})
-            assert ANNA not in "".join(
-                line for line in gateway.log().splitlines() if "api" in line
-            )
+            assert ANNA not in "".join(line for line in gateway.log().splitlines() if "api" in line)
 
 
 def test_a_revoked_key_is_none_within_a_second_in_all_workers(tmp_path):
@@ -124,25 +124,39 @@ authority = "{there.authority}"
                 return _links(upstream, subject)
 
             links = submit("One", [ANNA], click[0] % "anna", click[1])
-            links |= submit("Two", [BO], "List-Unsubscribe: <mailto:leave+tok12345@lists.example?subject=Go>")
+            links |= submit(
+                "Two", [BO], "List-Unsubscribe: <mailto:leave+tok12345@lists.example?subject=Go>"
+            )
             links |= submit("Three", ["c@example.org", "d@example.org"], click[0] % "all", click[1])
             wait_until(lambda: len(_links(upstream, "Three")) == 2, gateway)
             links |= _links(upstream, "Three")
             for address in (ANNA, BO, "c@example.org"):
-                assert httpx.post(links[address], data={"List-Unsubscribe": "One-Click"}).status_code == 200
+                assert (
+                    httpx.post(links[address], data={"List-Unsubscribe": "One-Click"}).status_code
+                    == 200
+                )
             wait_until(lambda: len([h for h in there.heard if h.path == "/hook"]) == 3, gateway)
             wait_until(lambda: [h for h in there.heard if h.path.startswith("/leave")], gateway)
             wait_until(lambda: copies(upstream)["leave+tok12345@lists.example"] == 1, gateway)
-            told = {heard.json["address"]: heard.json["event"] for heard in there.heard if heard.path == "/hook"}
+            told = {
+                heard.json["address"]: heard.json["event"]
+                for heard in there.heard
+                if heard.path == "/hook"
+            }
             assert told == dict.fromkeys((ANNA, BO, "c@example.org"), "withdrawn")
             (left,) = [heard for heard in there.heard if heard.path.startswith("/leave")]
             assert (left.path, left.body) == ("/leave?id=anna", b"List-Unsubscribe=One-Click")
             assert left.headers["content-type"] == "application/x-www-form-urlencoded"
-            letter = next(m for m in upstream.taken if m.recipients == ["leave+tok12345@lists.example"])
+            letter = next(
+                m for m in upstream.taken if m.recipients == ["leave+tok12345@lists.example"]
+            )
             assert b"Subject: Go" in letter.content
             assert b"From: Acme AB <kontakt@acme.example>" in letter.content.replace(b'"', b"")
             assert BO.encode() not in letter.content
-            listed = {row["name"]: row for row in json.loads(gateway.run("webhook", "list", "--json").stdout)}
+            listed = {
+                row["name"]: row
+                for row in json.loads(gateway.run("webhook", "list", "--json").stdout)
+            }
             assert (listed["crm"]["delivered"], listed["crm"]["dead"]) == (3, 0)
             assert listed["@mailers"]["waiting"] == 0
             assert SECRET not in gateway.log()

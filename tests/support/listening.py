@@ -94,4 +94,4 @@ async def listening(folder, *names, port=0, days=30):
         for writer in there.open:
             writer.close()
         while there.open:
-            await asyncio.sleep(0.005)  # noqa: ASYNC110  until each has noticed
+            await asyncio.sleep(0.005)

@@ -28,7 +28,17 @@ def test_the_signature_of_the_scheme():
     }
 
 
-@pytest.mark.parametrize("secret", ["", "short", "x" * 23, "whsec_", "whsec_????", "whsec_" + base64.b64encode(b"x" * 23).decode()])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "short",
+        "x" * 23,
+        "whsec_",
+        "whsec_????",
+        "whsec_" + base64.b64encode(b"x" * 23).decode(),
+    ],
+)
 def test_a_secret_that_can_be_guessed_is_none(secret):
     with pytest.raises(ValueError, match="bytes|base64"):
         signing_key(secret)

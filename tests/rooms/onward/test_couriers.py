@@ -143,7 +143,9 @@ async def test_a_body_that_never_ends_is_not_read(tmp_path):
         assert (await post(there)).status == 200
 
 
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"])
+@pytest.mark.parametrize(
+    "said", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"]
+)
 async def test_who_is_slow_is_not_waited_for(tmp_path, said):
     async with listening(tmp_path) as there:
         done = asyncio.Event()

@@ -75,7 +75,11 @@ async def test_what_happens_is_told_and_signed(store, tmp_path):
         await sender.work()
         (heard,) = there.heard
         told = heard.json
-        assert (told["event"], told["sender"], told["stream"]) == ("withdrawn", "acme", "newsletter")
+        assert (told["event"], told["sender"], told["stream"]) == (
+            "withdrawn",
+            "acme",
+            "newsletter",
+        )
         assert (told["address"], told["method"], told["actor"]) == (ANNA, "one-click", "recipient")
         assert "192.0.2.7" not in heard.body.decode()
         assert "Browser" not in heard.body.decode()
@@ -248,10 +252,14 @@ async def test_two_gateways_tell_once(store, tmp_path):
         assert there.heard[40].json["address"] == ANNA, "the other one goes on"
 
 
-async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_makes_nothing_more(store, tmp_path):
+async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_makes_nothing_more(
+    store, tmp_path
+):
     async with sending(store, tmp_path) as (_, first):
+
         def expire(tx):
             tx.connection.exec_driver_sql("UPDATE webhook SET lease_until_ms = 1")
+
         await store.write(expire)
         assert await store.write(partial(onward.take_lease, name="crm", holder="gw-1")) is not None
         assert await store.write(partial(onward.take_lease, name="crm", holder="gw-0")) is None
@@ -266,7 +274,9 @@ async def test_who_was_erased_on_the_way_is_not_named(store, tmp_path):
         there.answers = [500]
         await record(store, ANNA, fact(store, EventKind.ENGAGED), fact(store, stream="newsletter"))
         await sender.work()
-        await record(store, ANNA, Fact(kind=EventKind.ERASED, at=store.now(), rule="request", extent="all"))
+        await record(
+            store, ANNA, Fact(kind=EventKind.ERASED, at=store.now(), rule="request", extent="all")
+        )
         before = len(there.heard)
         there.answers = [200]
         for _ in range(3):

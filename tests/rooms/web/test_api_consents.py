@@ -20,20 +20,30 @@ def consent(**more):
 
 
 async def leave(site, ago):
-    fact = Fact(kind=EventKind.WITHDRAWN, at=site.store.now() - ago, sender="acme", stream="newsletter")
+    fact = Fact(
+        kind=EventKind.WITHDRAWN, at=site.store.now() - ago, sender="acme", stream="newsletter"
+    )
     await site.store.write(lambda tx: people.record(tx, parse(ANNA), [fact]))
 
 
 async def test_a_consent_with_its_evidence(tmp_path):
     async with api(tmp_path) as (site, client):
         await add_source(site)
-        asked = consent(url="https://acme.example/join", ip="192.0.2.7", user_agent="Browser", note="n")
+        asked = consent(
+            url="https://acme.example/join", ip="192.0.2.7", user_agent="Browser", note="n"
+        )
         answer = await client.post("/consents", json=asked)
         assert answer.status_code == 201
         said = answer.json()
-        assert (said["kind"], said["verdict"], said["reason"]) == ("granted", "deliver", "consented")
+        assert (said["kind"], said["verdict"], said["reason"]) == (
+            "granted",
+            "deliver",
+            "consented",
+        )
         assert said["at"] == "2026-03-01T10:00:00.000Z"
-        shown = (await client.post("/consents/lookup", json={"address": "ANNA@kund.example"})).json()
+        shown = (
+            await client.post("/consents/lookup", json={"address": "ANNA@kund.example"})
+        ).json()
         (event,) = shown["events"]
         assert (event["actor"], event["method"], event["ip"]) == ("mailer", "api", "192.0.2.7")
         assert (event["text_version"], event["text_state"]) == ("1", "valid")
@@ -71,7 +81,9 @@ async def test_pending_never_counts(tmp_path):
         await add_source(site)
         answer = await client.post("/consents", json=consent(stream="club", basis="double-opt-in"))
         assert (answer.json()["kind"], answer.json()["reason"]) == ("requested", "unconfirmed")
-        confirmed = consent(stream="club", basis="double-opt-in", confirmed_at="2026-03-02T10:00:00Z")
+        confirmed = consent(
+            stream="club", basis="double-opt-in", confirmed_at="2026-03-02T10:00:00Z"
+        )
         answer = await client.post("/consents", json=confirmed)
         assert (answer.json()["kind"], answer.json()["verdict"]) == ("granted", "deliver")
 
@@ -108,7 +120,9 @@ async def test_what_another_sender_knows_is_not_there(tmp_path):
         key = await key_for(site, "other", senders=["other"])
         async with client_with(site, key) as other:
             known = (await other.post("/consents/lookup", json={"address": ANNA})).json()
-            stranger = (await other.post("/consents/lookup", json={"address": "x@kund.example"})).json()
+            stranger = (
+                await other.post("/consents/lookup", json={"address": "x@kund.example"})
+            ).json()
             assert {**known, "address": ""} == {**stranger, "address": ""}
             assert [one["sender"] for one in known["standings"]] == ["other"]
             for asked in (consent(stream="foreign"), consent()):
@@ -133,7 +147,9 @@ async def test_the_audience_check_says_what_the_relay_would(tmp_path):
         assert (answer[0]["verdict"], answer[1]["verdict"]) == ("deliver", "invalid")
         assert answer[2]["since"].endswith("Z")
         assert await site.store.read(lambda tx: people.history(tx, parse(many[0]))) is None
-        empty = await client.post("/audience-checks", json={"stream": "newsletter", "addresses": []})
+        empty = await client.post(
+            "/audience-checks", json={"stream": "newsletter", "addresses": []}
+        )
         assert empty.json() == []
         too_many = {"stream": "newsletter", "addresses": ["a@b.example"] * 10_001}
         assert (await client.post("/audience-checks", json=too_many)).status_code == 422

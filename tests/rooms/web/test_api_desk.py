@@ -61,7 +61,9 @@ async def test_lists_come_in_pages_and_miss_nothing(tmp_path):
         items = [{"address": f"r{n}@kund.example", "sender": "acme"} for n in range(25)]
         await client.post("/suppressions", json=items)
         for n in range(7):
-            await put(site, f"r{n}@kund.example", campaign=f"c{n}", verdicts={f"r{n}@kund.example": HOLD})
+            await put(
+                site, f"r{n}@kund.example", campaign=f"c{n}", verdicts={f"r{n}@kund.example": HOLD}
+            )
         for path, count, name in (
             ("/suppressions?limit=10", 25, "address"), ("/campaigns?limit=3", 7, "id"),
             ("/quarantine?limit=2", 7, "id"),
@@ -82,7 +84,9 @@ async def test_a_campaign_is_shown_and_stopped(tmp_path):
         assert shown["recipient_count"] == 2
         assert [one["recipient"] for one in shown["recipients"]] == [ANNA]
         assert (shown["outcomes"]["queued"], shown["stopped_at"]) == (2, None)
-        stopped = await client.post(f"/campaigns/{put_in.campaign}/stop", json={"note": "wrong text"})
+        stopped = await client.post(
+            f"/campaigns/{put_in.campaign}/stop", json={"note": "wrong text"}
+        )
         assert stopped.json() == {"id": put_in.campaign, "ended": 2}
         again = await client.post(f"/campaigns/{put_in.campaign}/stop", json={})
         assert again.json()["ended"] == 0
@@ -92,14 +96,30 @@ async def test_a_campaign_is_shown_and_stopped(tmp_path):
 
 async def test_held_mail_is_released_with_a_reason_or_deleted(tmp_path):
     async with api(tmp_path) as (site, client):
-        await put(site, ANNA, BO, "c@kund.example", verdicts=dict.fromkeys((ANNA, BO, "c@kund.example"), HOLD))
+        await put(
+            site,
+            ANNA,
+            BO,
+            "c@kund.example",
+            verdicts=dict.fromkeys((ANNA, BO, "c@kund.example"), HOLD),
+        )
         held = (await client.get("/quarantine?stream=newsletter")).json()
-        assert {"id", "recipient", "stream", "reason", "held_at", "expires_at", "submission"} <= held[0].keys()
+        assert {
+            "id",
+            "recipient",
+            "stream",
+            "reason",
+            "held_at",
+            "expires_at",
+            "submission",
+        } <= held[0].keys()
         first, second, third = [one["id"] for one in held]
         for reason in ({}, {"reason": ""}, {"reason": "  "}):
             answer = await client.post("/quarantine/release", json={"ids": [first], **reason})
             assert answer.status_code == 422
-        released = await client.post("/quarantine/release", json={"ids": [first, 999], "reason": "known to us"})
+        released = await client.post(
+            "/quarantine/release", json={"ids": [first, 999], "reason": "known to us"}
+        )
         assert released.json() == {"changed": [first], "not_held": [999]}
         deleted = await client.post("/quarantine/delete", json={"ids": [second]})
         assert deleted.json()["changed"] == [second]

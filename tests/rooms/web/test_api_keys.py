@@ -35,7 +35,12 @@ async def test_nobody_comes_in_without_a_key(tmp_path, head):
 async def test_one_letter_off_is_no_key(tmp_path):
     async with api(tmp_path) as (site, _):
         key = await key_for(site, "crm")
-        for wrong in (key[:-1] + ("A" if key[-1] != "A" else "B"), key + "A", key[:-1], "X" + key[1:]):
+        for wrong in (
+            key[:-1] + ("A" if key[-1] != "A" else "B"),
+            key + "A",
+            key[:-1],
+            "X" + key[1:],
+        ):
             async with client_with(site, wrong) as client:
                 assert (await client.post("/withdrawals", json=ITEM)).status_code == 401
 
@@ -82,7 +87,9 @@ async def test_the_secret_is_not_kept_and_use_is_noted(tmp_path):
 @pytest.mark.parametrize("more", [{"scopes": ["everything"]}, {"name": "a b"}, {"name": ""}])
 async def test_a_key_that_makes_no_sense_is_refused(store, more):
     with pytest.raises(ValueError, match="scope|name"):
-        await store.write(lambda tx: api_keys.add(tx, more.get("name", "crm"), scopes=more.get("scopes", ())))
+        await store.write(
+            lambda tx: api_keys.add(tx, more.get("name", "crm"), scopes=more.get("scopes", ()))
+        )
 
 
 async def test_more_than_the_bounds_is_not_read(tmp_path):
@@ -101,7 +108,16 @@ async def test_more_than_the_bounds_is_not_read(tmp_path):
         assert (await client.post("/withdrawals", json=many)).status_code == 413
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"address": "\\ud800@x.example", "stream": "newsletter"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"address": "\\ud800@x.example", "stream": "newsletter"}',
+    ],
+)
 async def test_what_is_no_json_is_no_error_of_ours(tmp_path, body):
     async with api(tmp_path) as (_, client):
         answer = await client.post(

@@ -64,10 +64,18 @@ async def test_thousands_each_with_its_answer(tmp_path):
         answer = await client.post("/withdrawals", json=items)
         assert answer.status_code == 200
         said = [one["status"] for one in answer.json()]
-        assert {place for place, one in enumerate(said) if one == "refused"} == {7, 1200, 2400, 2401}
+        assert {place for place, one in enumerate(said) if one == "refused"} == {
+            7,
+            1200,
+            2400,
+            2401,
+        }
         assert said.count("withdrawn") == 2496
         assert len(site.withdrawn) == 2496
-        assert [answer.json()[n]["address"] for n in (0, 2499)] == ["r0@kund.example", "r2499@kund.example"]
+        assert [answer.json()[n]["address"] for n in (0, 2499)] == [
+            "r0@kund.example",
+            "r2499@kund.example",
+        ]
 
 
 async def test_a_repeated_request_does_not_undo_a_return(tmp_path):
@@ -88,9 +96,7 @@ async def test_a_repeated_request_does_not_undo_a_return(tmp_path):
         again = await client.post("/withdrawals", json=item, headers=head)
         assert again.json() == first.json()
         assert len(await site.facts(subject)) == 1
-        other = await client.post(
-            "/withdrawals", json=item | {"note": "another"}, headers=head
-        )
+        other = await client.post("/withdrawals", json=item | {"note": "another"}, headers=head)
         assert other.status_code == 422
         without = await client.post("/withdrawals", json=item)
         assert without.json()["status"] == "withdrawn", "a new one, without the key"
@@ -132,11 +138,16 @@ async def test_a_key_of_one_sender_changes_nothing_of_another(tmp_path):
     async with api(tmp_path) as (site, _):
         key = await key_for(site, "other", senders=["other"])
         async with client_with(site, key) as client:
-            foreign = await client.post("/withdrawals", json={"address": ANNA, "stream": "newsletter"})
+            foreign = await client.post(
+                "/withdrawals", json={"address": ANNA, "stream": "newsletter"}
+            )
             assert foreign.status_code == 404
             many = await client.post(
                 "/withdrawals",
-                json=[{"address": ANNA, "stream": "newsletter"}, {"address": ANNA, "everything": True}],
+                json=[
+                    {"address": ANNA, "stream": "newsletter"},
+                    {"address": ANNA, "everything": True},
+                ],
             )
             assert [one["status"] for one in many.json()] == ["refused", "withdrawn"]
             assert many.json()[1]["sender"] == "other", "the only one it sees"
