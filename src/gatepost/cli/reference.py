@@ -42,6 +42,7 @@ EXAMPLES: Mapping[str, str] = {
     "consent dossier": (
         "gatepost consent dossier anna@kund.example -o anna.html --language sv --sender acme"
     ),
+    "consent expiring": 'gatepost consent expiring --within "60 days" --stream newsletter --csv',
     "consent import": (
         "gatepost consent import subscribers.csv --source web-form --stream newsletter \\\n"
         "  --basis newsletter-form --map event_at=Signup --dry-run"
