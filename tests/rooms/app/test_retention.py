@@ -5,7 +5,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gatepost.app.erasure import Eraser
@@ -122,8 +122,28 @@ ACTS = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(ACTS, min_size=3, max_size=12))
+ANNA, BO = PEOPLE
+MAILED_LATE = [
+    ("agree", ANNA, "purchase"), ("wait", 300), ("mail", ANNA), ("wait", 440), ("run",),
+]  # fmt: skip
+LEFT_LATE = [
+    ("agree", BO, "newsletter-form"),
+    ("wait", 731),
+    ("leave", BO),
+    ("wait", 729),
+    ("run",),
+]
+ASKED_AFTER_MAIL = [
+    ("agree", BO, "newsletter-form"), ("mail", BO), ("wait", 59), ("ask", BO), ("wait", 660), ("run",),
+]  # fmt: skip
+
+
+@example(MAILED_LATE)
+@example([*MAILED_LATE[:4], ("ask", ANNA)])
+@example(LEFT_LATE)
+@example(ASKED_AFTER_MAIL)
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(ACTS, min_size=3, max_size=12).map(lambda acts: [MAILED_LATE[0], *acts]))
 def test_evidence_is_never_gone_before_its_date(tmp_path_factory, acts):
     """JU-23, ME-6, promise 5: whatever happens, in whatever order."""
     folder = tmp_path_factory.mktemp("world")
