@@ -26,7 +26,7 @@ _TOLD: Mapping[Reason, tuple[str, str]] = MappingProxyType({
         "left on {day}, and nothing since counts as coming back",
         "if they came back: gatepost consent grant --explanation; they can by the link in any mail",
     ),
-    Reason.SUPPRESSED: ("suppressed since {day}: {note}", ""),
+    Reason.SUPPRESSED: ("since {day}: {note}", ""),
     Reason.ERASED: ("erased on {day}", NOT_FOR_STAFF["erased"]),
     Reason.UNCONFIRMED: (
         "{given}, and not confirmed",
@@ -49,6 +49,14 @@ _TOLD: Mapping[Reason, tuple[str, str]] = MappingProxyType({
     ),
 })  # fmt: skip
 
+_SUPPRESSED = MappingProxyType({
+    "unsubscribed": "unsubscribed from everything of this sender",
+    "complaint": "complained about a mail",
+    "hard-bounce": "the address does not exist (hard-bounce)",
+    "soft-bounces": "mail did not arrive several times (soft-bounces)",
+    "manual": "suppressed by hand",
+})  # fmt: skip
+
 
 def why(verdict: Verdict, grant: Grant | None, stream: Stream) -> str:
     """Why mail of the stream is sent to the person, or is not."""
@@ -56,7 +64,7 @@ def why(verdict: Verdict, grant: Grant | None, stream: Stream) -> str:
     return told.format(
         given=_given(grant),
         day=f"{verdict.since:%Y-%m-%d}" if verdict.since else "an unknown day",
-        note=verdict.note,
+        note=_SUPPRESSED.get(verdict.note, verdict.note),
         stream=stream.name,
         limits=_limits(grant),
     )
