@@ -95,6 +95,8 @@ class SignUpForm:
         streams = [one for one in form.streams if one.name in filled.ticked]
         if not streams:
             wrong = {**wrong, "streams": "streams"}
+        elif address is not None and address.is_role and not _takes_roles(streams):
+            wrong = {**wrong, "address": "role"}
         if len(wrong) > 1 and wrong.get("form") == "quick":
             del wrong["form"]  # there is something to correct, which takes its time
         who = visitor(scope, self._site.trusted_proxies())
@@ -208,7 +210,7 @@ class SignUpForm:
                 "address": filled.address,
                 "token": token,
                 "trap": TRAP,
-                "wrong": dict.fromkeys(_FIELDS, "") | wrong,
+                "wrong": {**dict.fromkeys(_FIELDS, ""), **wrong},
                 "anything": bool(wrong),
             },
         )
@@ -267,6 +269,11 @@ def _address(text: str) -> Address | None:
         return None
     plain = "." in address.domain and not address.domain.startswith("[")
     return address if plain and '"' not in address.given else None
+
+
+def _takes_roles(streams: Sequence[Stream]) -> bool:
+    """Whether any of them counts the consent of info@ or sales@ (HS-25)."""
+    return any(stream.allow_role_addresses for stream in streams)
 
 
 def _status(wrong: Mapping[str, str]) -> int:
