@@ -18,6 +18,7 @@ JU-14).
 *Known limits:* a time without a zone is taken as UTC, a date as its first moment.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -33,6 +34,11 @@ from gatepost.consent.standing import Person
 from gatepost.mail.address import Address, AddressError, parse
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_DOTTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(| \d\d:\d\d(?::\d\d)?)")
+_SPELT = re.compile(
+    r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(\.\d+)? (?:([+-]\d{4})(?: \w+)?|UTC|GMT)",
+    re.ASCII,
+)
 _SEPARATORS = str.maketrans({";": ",", "|": ","})
 _VARYING = ("kind", "at", "text_state", "text_version", "explanation", "note")
 _IDENTITY = attrgetter(
@@ -246,18 +252,36 @@ def split(text: str) -> tuple[str, ...]:
 def read_time(text: str) -> datetime | None:
     """An ISO 8601 time, in UTC where it names no zone; `None` for "" and for zeros.
 
-    Raises `ValueError`.
+    Also `31.12.2026 10:00`, which has the day first wherever it is written, and what some
+    programs make of a time by themselves: `2026-12-31 10:00:00.5 +0000 UTC`. With slashes
+    nobody can tell day and month: that raises `ValueError`, as all else does.
     """
     text = text.strip()
     if not text.strip("0-: T.Z"):
         return None
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.fromisoformat(_as_iso(text))
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("out of range") from error
+
+
+def _as_iso(text: str) -> str:
+    """Other ways to write a time, put into ISO 8601; what is none stays as it is."""
+    dotted = _DOTTED.fullmatch(text)
+    if dotted:
+        day, month, year, rest = dotted.groups()
+        return f"{year}-{month:0>2}-{day:0>2}{rest}"
+    spelt = _SPELT.fullmatch(text)
+    if spelt:
+        moment, fraction, zone = spelt.groups()
+        return f"{moment}{(fraction or '')[:7]}{zone or '+0000'}"
+    return text
 
 
 def _time(text: str, name: str, frame: Frame) -> datetime | None:

@@ -277,3 +277,44 @@ def test_an_export_that_knows_only_that_somebody_left(site):
         load(site, text, *words)
         assert site.kinds("a@kund.example") == ["withdrawn"]
         assert site.kinds("b@kund.example") == ["granted"]
+
+
+def test_staff_bring_people_back_in_bulk_each_with_an_explanation(site):
+    """HR-8, HR-4, E5: basis and explanation, and an act that is newer than the opt-out."""
+    for who in "abcd":
+        row = f"{who}@kund.example,form-checkbox,2024-01-01,,2024-03-01,\n"
+        load(site, HEAD + row)
+    load(
+        site,
+        "address,basis,event_at,explanation\n"
+        "a@kund.example,form-checkbox,2024-04-01,signed up again at the fair\n"
+        "b@kund.example,form-checkbox,2024-02-01,signed up again at the fair\n"
+        "c@kund.example,,2024-04-01,signed up again at the fair\n"
+        "d@kund.example,form-checkbox,2024-04-01,\n",
+        status=1,
+    )
+    assert site.kinds("a@kund.example")[-1] == "resubscribed"
+    assert site.standing("a@kund.example")["verdict"] == "deliver"
+    for who in "bcd":
+        assert site.standing(f"{who}@kund.example")["reason"] == "withdrawn"
+    said = {row["address"][0]: row["reason"] for row in rejects(site)}
+    assert "what they did before that is no return" in said["b"]
+    assert "no basis" in said["c"]
+    assert "say in a note how they came back" in said["d"]
+
+
+def test_a_dry_run_sees_its_own_rows_across_batches(site, monkeypatch):
+    monkeypatch.setattr(consent_import, "BATCH", 1)
+    text = (
+        HEAD
+        + "a@kund.example,form-checkbox,2024-05-01,,,came to the fair\n"
+        + "a@kund.example,form-checkbox,2024-05-01,,,came to the fair\n"
+        + "a@kund.example,form-checkbox,2024-06-01,,,\n"
+        + "a@kund.example,,,,2024-03-01,\n"
+        + "a@kund.example,,,,2024-03-01,\n"
+    )
+    dry = load(site, text, "--dry-run", "--json").json
+    assert (dry["grants"], dry["withdrawals"], dry["known"]) == (2, 1, 2)
+    assert site.kinds("a@kund.example") == []
+    real = load(site, text, "--json").json
+    assert real == {**dry, "dry_run": False}

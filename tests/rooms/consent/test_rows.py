@@ -29,8 +29,11 @@ FRAME = Frame(
         ),
         "old": Origin(name="old"),
         "shoes": Origin(
-            name="shoes", current="1", texts={"1": TextState.VALID},
-            channels="sms", categories=("shoes",),
+            name="shoes",
+            current="1",
+            texts={"1": TextState.VALID},
+            channels="sms",
+            categories=("shoes",),
         ),
     },
     bases=BASES,
@@ -108,7 +111,7 @@ def test_double_opt_in_without_a_confirmation_is_a_request():
         ({"basis": "written", "event_at": "2026-01-01", "address": "anna"}, "no address"),
         ({"basis": "written", "event_at": "2026-06-01T12:00:01Z"}, "in the future"),
         ({"basis": "written", "event_at": "1969-12-31"}, "before there was mail"),
-        ({"basis": "written", "event_at": "31.12.2025"}, "ISO 8601"),
+        ({"basis": "written", "event_at": "12/31/2025"}, "ISO 8601"),
         ({"basis": "written", "event_at": "0001-01-01T00:00:00+14:00"}, "ISO 8601"),
         ({"basis": "written", "event_at": "2026-01-01", "confirmed_at": "soon"}, "confirmed_at"),
         (
@@ -306,3 +309,25 @@ def test_any_text_is_a_time_or_none(text):
     except ValueError:
         return
     assert moment is None or moment.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("31.12.2025", "2025-12-31T00:00:00"),
+        ("1.3.2024 10:00", "2024-03-01T10:00:00"),
+        ("2024-01-01 10:00:00.123456789 +0200 CEST", "2024-01-01T08:00:00.123456"),
+        ("2024-01-01 10:00:00 UTC", "2024-01-01T10:00:00"),
+        ("2024-01-01 10:00", "2024-01-01T10:00:00"),
+    ],
+)
+def test_times_as_programs_write_them(text, said):
+    assert rows.read_time(text).isoformat() == f"{said}+00:00"
+
+
+@pytest.mark.parametrize(
+    "text", ["12/31/2024", "1/2/2024", "31.13.2024", "2024-01-01 10:00:00 EST", "soon"]
+)
+def test_times_that_nobody_can_tell(text):
+    with pytest.raises(ValueError):
+        rows.read_time(text)
