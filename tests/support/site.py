@@ -31,7 +31,7 @@ from gatepost.store.people import History
 from gatepost.store.streams import KnownStream, remember_streams
 from gatepost.store.tables.mail import submission
 from gatepost.web.admin import admin_app
-from gatepost.web.recipients import recipient_app
+from gatepost.web.recipients import Door, recipient_app
 from gatepost.web.server import Server, bind
 from gatepost.web.site import Dossiers, Site, _no_farewell
 
@@ -94,6 +94,7 @@ class Served:
     again: list[tuple[int, str, str]] = field(default_factory=list)
     told: asyncio.Event = field(default_factory=asyncio.Event)
     missing: str = ""
+    door: Door | None = None
 
     def tell(self, subject: int, sender: str, stream: str) -> None:
         self.withdrawn.append((subject, sender, stream))
@@ -130,12 +131,11 @@ class Served:
         claim = Claim(subject, stream_tag(stream), SUBMISSION)
         return self.ring.seal(Purpose(purpose), claim)
 
-    async def mailed(self, wanted: int) -> list[bytes]:
-        """The letters, once there are `wanted`: they are written after the answer."""
-        async with asyncio.timeout(10):
-            while len(found := await self.letters()) < wanted:
-                await asyncio.sleep(0.01)
-        return found
+    async def mailed(self) -> list[bytes]:
+        """The letters, once everything that was asked for is done: it is after the answer."""
+        assert self.door is not None
+        await self.door.finish()
+        return await self.letters()
 
     async def history(self, subject: int) -> History:
         return await self.store.read(lambda tx: people.history_of_subject(tx, subject))
@@ -218,6 +218,7 @@ async def served(
     names += [KnownStream(*pair) for pair in (retired or {}).items()]
     await store.write(lambda tx: remember_streams(tx, names))
     apps = recipient_app(site), admin_app(site, questions_for(store, lambda: policy))
+    here.door = apps[0]
     servers = [Server(app, bind("127.0.0.1", 0)) for app in apps]
     here.port, here.admin_port = (server.port for server in servers)
     for server in servers:
@@ -226,4 +227,5 @@ async def served(
         yield here
     finally:
         await asyncio.gather(*(server.stop() for server in servers))
+        await apps[0].finish()
         await asyncio.to_thread(store.close)

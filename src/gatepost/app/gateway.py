@@ -220,8 +220,10 @@ class Gateway:
             farewell=self.farewell.write,
             dossier=Dossiers(self.store, self.texts, lambda: self._wiring),
         )
+        door = recipient_app(site)
+        stack.push_async_callback(door.finish)
         self.pages = await self._serve(
-            stack, "http", recipient_app(site), settings.http.address, settings.http.port
+            stack, "http", door, settings.http.address, settings.http.port
         )
         if self._leads:
             questions = questions_for(self.store, lambda: self._wiring.policy)

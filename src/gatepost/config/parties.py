@@ -96,7 +96,7 @@ class SenderSettings(Section):
     accent: Colour = setting(
         "",
         'colour of its pages, e.g. "#1c4f8c"',
-        detail="Buttons, links and outlines; shades that could not be read are moved until they can.",
+        detail="Buttons, links, outlines; shades that could not be read are moved until they can.",
     )
     unsubscribe_notice: bool = setting(
         False,

@@ -54,7 +54,12 @@ class Door:
         self._pages = Pages(site)
         links = Links(site)
         self._withdrawal = Withdrawal(site, links, self._pages)
-        self._rooms = _rooms(site, links, self._pages, self._withdrawal)
+        self._by_mail = ByMail(site, self._pages)
+        self._rooms = _rooms(site, links, self._pages, self._withdrawal, self._by_mail)
+
+    async def finish(self) -> None:
+        """Returns when what was promised to visitors is in the store."""
+        await self._by_mail.finish()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -96,10 +101,12 @@ def recipient_app(site: Site) -> Door:
     return Door(site)
 
 
-def _rooms(site: Site, links: Links, pages: Pages, withdrawal: Withdrawal) -> FastAPI:
+def _rooms(
+    site: Site, links: Links, pages: Pages, withdrawal: Withdrawal, by_mail: ByMail
+) -> FastAPI:
     """Everything but the short way: pages that are looked at, and forms that are sent."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    preferences, by_mail = Preferences(site, links, pages), ByMail(site, pages)
+    preferences = Preferences(site, links, pages)
     sign_up, confirmation = SignUpForm(site, pages), Confirmation(site, pages)
     looks: dict[str, Look] = {
         "/u/{token:path}": withdrawal.show,

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from gatepost.consent.tokens import Purpose, Ring
+from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
 from gatepost.web.counters import BAD_LINKS, PAGE_VIEWS, WITHDRAWALS
 from support.site import STREAMS, served
 
@@ -42,13 +42,17 @@ class Page(HTMLParser):
 
 
 async def test_every_answer_carries_the_security_headers(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with (
+        served(tmp_path, letters=True) as site,
+        httpx.AsyncClient(base_url=site.url) as client,
+    ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         good = site.token(subject)
         style = re.search(r"static/\w+\.css", (await client.get(f"/u/{good}")).text).group()
         paths = [f"/u/{good}", f"/p/{site.token(subject, purpose='p')}", "/u/x", "/p/x", "/", "/u"]
         paths += ["/nothing", "/healthz", "/readyz", "/robots.txt", "/static/x.css", f"/{style}"]
         paths += ["/docs", "/openapi.json", "/redoc", "/metrics", "/favicon.ico"]
+        paths += ["/privacy", "/privacy?sender=acme", "/manage?sender=acme", "/privacy/x"]
         for method in ("GET", "HEAD", "POST", "OPTIONS"):
             for path in paths:
                 answer = await client.request(method, path)
@@ -145,17 +149,32 @@ async def test_the_language_by_link_then_stream_then_browser(
 
 async def test_every_page_in_every_language(tmp_path):
     """No template asks for what it is not given; nothing of a template shows."""
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with (
+        served(tmp_path, letters=True) as site,
+        httpx.AsyncClient(base_url=site.url) as client,
+    ):
         for language in BUTTONS:
             subject = await site.subscribe(f"anna@{language}.example", "newsletter", "club")
             leave, choose = site.token(subject), site.token(subject, purpose="p")
+            expired, nobody = (
+                site.ring.seal(Purpose.DOSSIER, Claim(subject, stream_tag("sender:acme"), until))
+                for until in (1, 2**40)
+            )
             asked = [
                 ("GET", f"/u/{leave}", None),
                 ("GET", f"/p/{choose}", None),
                 ("POST", f"/u/{leave}", {"page": "1"}),
                 ("GET", f"/u/{leave}", None),
                 ("POST", f"/p/{choose}", {"action": "nothing"}),
+                ("POST", f"/p/{choose}", {"action": "undo", "back": ["newsletter"]}),
+                ("POST", f"/p/{choose}", {"action": "undo", "back": ["foreign"]}),
                 ("POST", f"/p/{choose}", {"action": "bogus"}),
+                ("GET", "/privacy", None),
+                ("GET", "/manage", None),
+                ("POST", "/privacy", {"sender": "acme", "address": f"anna@{language}.example"}),
+                ("POST", "/manage", {"sender": "acme", "address": "anna"}),
+                ("GET", f"/privacy/{expired}", None),
+                ("GET", f"/privacy/{nobody}", None),
                 ("GET", "/u/x", None),
                 ("GET", "/nothing", None),
             ]
