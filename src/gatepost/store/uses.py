@@ -24,7 +24,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    and_,
+    func,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.mail.recipient_state import State
@@ -103,7 +112,7 @@ def uses_of_many(tx: Tx, subjects: Iterable[int]) -> dict[int, list[Use]]:
     found: dict[tuple[int, str, int], Use] = {}
     for chunk in chunks(wanted):
         gathered = select(consent_use).where(_u.subject.in_(chunk))
-        waiting = _used(_is_waiting(), _r.subject.in_(chunk))
+        waiting = _used(_r.submission.in_(_waiting()), _r.subject.in_(chunk))
         for statement in (gathered, waiting):
             for row in tx.connection.execute(statement):
                 _add(found, row)
@@ -123,10 +132,12 @@ def last_used(tx: Tx, subject: int, stream: str, since: datetime) -> datetime | 
     return max(times, default=None)
 
 
-def _is_waiting() -> ColumnElement[bool]:
-    """Submissions that may hold deliveries and are not gathered, as two indexes have them."""
-    is_open = and_(_s.content_state == spelled("kept"), _s.finished_ms.is_(None))
-    return and_(_s.gathered_ms.is_(None), or_(is_open, is_ungathered()))
+def _waiting() -> CompoundSelect[Any]:
+    """Submissions that may hold deliveries and are not gathered; two indexes lead to them."""
+    is_open = and_(
+        _s.content_state == spelled("kept"), _s.finished_ms.is_(None), _s.gathered_ms.is_(None)
+    )
+    return union_all(select(_s.id).where(is_open), select(_s.id).where(is_ungathered()))
 
 
 def _used(*which: ColumnElement[bool]) -> Select[Any]:

@@ -4,6 +4,8 @@ import threading
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.dialects import sqlite
 
 from gatepost.mail.address import parse
 from gatepost.mail.recipient_state import State
@@ -12,6 +14,7 @@ from gatepost.mail.verdict import Disposition, Reason, Verdict
 from gatepost.store import people, uses
 from gatepost.store.engine import Store
 from gatepost.store.tables import mail as tables
+from gatepost.store.tables.mail import is_ungathered
 from gatepost.store.tables.uses import consent_use
 from support.consents import AT, granted
 from support.submissions import SINCE, accept, change, claim, mark, outcome, rows_of, submission
@@ -187,3 +190,26 @@ def test_many_people_are_read_at_once(store):
         bo: [2],
     }
     assert AT < found[bo][0].first <= found[bo][0].last
+
+
+def plan(store, statement):
+    """What SQLite would do; PostgreSQL plans by statistics, and an empty table has none."""
+    text = str(statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+    query = f"EXPLAIN QUERY PLAN {text}"
+    return store.read_now(lambda tx: [row[3] for row in tx.cursor.execute(query)])
+
+
+def test_gathering_and_asking_read_no_history(tmp_path):
+    """However many finished rows there are, only what is not gathered yet is looked at."""
+    _s, _r = tables.submission.c, tables.recipient.c
+    with Store.open("", tmp_path / "data") as store:
+        waiting = select(_s.id).where(is_ungathered()).order_by(_s.finished_ms)
+        assert any("submission_ungathered" in step for step in plan(store, waiting))
+        asked = plan(store, uses._used(_r.submission.in_(uses._waiting()), _r.subject.in_([1])))
+        assert any("submission_ungathered" in step for step in asked), asked
+        assert any("submission_content" in step for step in asked), asked
+        assert any("recipient_submission" in step for step in asked), asked
+        assert not any(step.startswith("SCAN") for step in asked), asked
+        counting = plan(store, uses._used(_s.id.in_([1, 2]), _s.gathered_ms.is_(None)))
+        assert any("recipient_submission" in step for step in counting), counting
+        assert not any(step.startswith("SCAN") for step in counting), counting
