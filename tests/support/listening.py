@@ -44,11 +44,10 @@ class Listening:
     def url(self):
         return f"https://localhost:{self.port}/hook"
 
-    async def hear(self, count, seconds=20):
-        async with asyncio.timeout(seconds):
-            while len(self.heard) < count:
-                await asyncio.sleep(0.01)
-        return self.heard[:count]
+    async def ended(self):
+        async with asyncio.timeout(10):
+            while self.open:  # noqa: ASYNC110  each notices by itself
+                await asyncio.sleep(0.005)
 
     async def serve(self, reader, writer):
         self.connections += 1
@@ -93,5 +92,4 @@ async def listening(folder, *names, port=0, days=30):
         server.close()
         for writer in there.open:
             writer.close()
-        while there.open:
-            await asyncio.sleep(0.005)
+        await there.ended()

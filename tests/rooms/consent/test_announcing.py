@@ -40,7 +40,7 @@ def test_the_signature_of_the_scheme():
     ],
 )
 def test_a_secret_that_can_be_guessed_is_none(secret):
-    with pytest.raises(ValueError, match="bytes|base64"):
+    with pytest.raises(ValueError, match=r"bytes|base64"):
         signing_key(secret)
 
 

@@ -255,7 +255,7 @@ async def test_two_gateways_tell_once(store, tmp_path):
 async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_makes_nothing_more(
     store, tmp_path
 ):
-    async with sending(store, tmp_path) as (_, first):
+    async with sending(store, tmp_path) as (_, _first):
 
         def expire(tx):
             tx.connection.exec_driver_sql("UPDATE webhook SET lease_until_ms = 1")

@@ -64,7 +64,12 @@ def _rooms(site: Site, questions: Questions) -> FastAPI:
         campaigns.router(site),
         quarantine.router(site),
     ):
-        app.include_router(routes, prefix="/v1", dependencies=[Security(bearer)])
+        app.include_router(
+            routes,
+            prefix="/v1",
+            dependencies=[Security(bearer)],
+            responses=problems.DOCUMENTED,
+        )
 
     async def page() -> Response:
         return Answer(200, docs.page(app.openapi()), HTML).response()

@@ -49,7 +49,11 @@ def router(site: Site, questions: Questions) -> APIRouter:
         events = [{name: _plain(value) for name, value in one.items()} for one in found["events"]]
         return {**found, "events": events}
 
-    @routes.post("/consents", status_code=201)
+    @routes.post(
+        "/consents",
+        status_code=201,
+        responses={200: {"model": ConsentTold, "description": "It is on record already."}},
+    )
     async def grant(
         asked: Consent,
         response: Response,

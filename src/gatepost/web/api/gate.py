@@ -36,7 +36,6 @@ _ALWAYS: Headers = (
 )
 
 
-
 class Gate:
     """The API's application, as ASGI."""
 

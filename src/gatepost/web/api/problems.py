@@ -13,6 +13,36 @@ from gatepost.web.answer import Answer, Headers, retry_later
 
 PROBLEM = b"application/problem+json"
 _MOST_ERRORS = 50
+_STRING = {"type": "string"}
+_SHAPE: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": _STRING,
+        "title": _STRING,
+        "status": {"type": "integer"},
+        "detail": _STRING,
+        "errors": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"pointer": _STRING, "detail": _STRING}},
+        },
+    },
+}
+_MEANINGS = {
+    400: "The body is no JSON.",
+    401: "No key, or none that is one.",
+    403: "The key has not the scope.",
+    404: "There is no such thing, or it belongs to another sender.",
+    409: "Only the person can do that.",
+    413: "The request is too large.",
+    422: "The request is not what is asked for.",
+    503: "Try again later.",
+}
+# What the document says of refusals, for every operation.
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status: {"description": words, "content": {PROBLEM.decode("ascii"): {"schema": _SHAPE}}}
+    for status, words in _MEANINGS.items()
+}
 
 
 class Problem(Exception):  # noqa: N818  an answer
