@@ -11,6 +11,7 @@ from gatepost.app import records, telling
 from gatepost.cli import consent_history, consent_import
 from gatepost.cli.consent_dossier import dossier
 from gatepost.cli.consent_erase import erase
+from gatepost.cli.consent_expiring import expiring
 from gatepost.cli.consent_export import export
 from gatepost.cli.consent_receipt import receipt
 from gatepost.cli.consent_withdrawal import withdraw
@@ -98,6 +99,9 @@ def grant(
     categories: Annotated[
         str, typer.Option(metavar="A,B", help="Product categories the consent is limited to.")
     ] = "",
+    ends_at: Annotated[
+        str | None, typer.Option(metavar="ISO", help="Basis contract: when it ends, if known.")
+    ] = None,
 ) -> None:
     """Record that somebody agreed to get a stream.
 
@@ -109,6 +113,8 @@ def grant(
     known_basis = _known_basis(desk.policy.bases, basis)
     if (bought or informed or could_decline) and known_basis != "customer":
         raise Refusal("--bought, --informed and --could-decline belong to the basis customer")
+    if ends_at and known_basis != "contract":
+        raise Refusal("--ends-at belongs to the basis contract")
     moment = _time(at)
 
     def write(tx: Tx) -> tuple[Fact, Verdict]:
@@ -128,6 +134,7 @@ def grant(
             method="cli",
             categories=_categories(origin, categories),
             channels=origin.channels,
+            ends_at=_time(ends_at),
             bought=bought,
             informed=informed,
             could_decline=could_decline,
@@ -147,6 +154,7 @@ def grant(
 app.command()(withdraw)
 app.command()(erase)
 app.command()(dossier)
+app.command()(expiring)
 app.command()(export)
 app.command()(receipt)
 
@@ -187,7 +195,8 @@ def import_(
     """Import who agreed and who left, from a CSV file.
 
     Columns: address (the only one required), basis, event_at, stream, source, text_version,
-    url, ip, user_agent, confirmed_at, last_activity_at, withdrawn_at, categories, note.
+    url, ip, user_agent, confirmed_at, last_activity_at, ends_at, withdrawn_at, categories, note,
+    explanation.
     A row with an explanation is about somebody who left and came back (it needs basis and time).
     A second import of the same file adds nothing; one that broke off goes on where it was.
     Ends with 1 if rows were refused.

@@ -42,6 +42,8 @@ EXAMPLES: Mapping[str, str] = {
     "consent dossier": (
         "gatepost consent dossier anna@kund.example -o anna.html --language sv --sender acme"
     ),
+    "consent export": "gatepost consent export --sender acme -o acme.zip",
+    "consent receipt": "gatepost consent receipt anna@kund.example -o receipt.txt",
     "consent expiring": 'gatepost consent expiring --within "60 days" --stream newsletter --csv',
     "consent import": (
         "gatepost consent import subscribers.csv --source web-form --stream newsletter \\\n"
@@ -64,6 +66,7 @@ EXAMPLES: Mapping[str, str] = {
     "sender list": "gatepost sender list",
     "sender freeze": 'gatepost sender freeze acme --note "complaints"',
     "sender thaw": "gatepost sender thaw acme",
+    "sender remove": "gatepost sender remove acme",
     "suppression add": "gatepost suppression add anna@kund.example --sender acme --scope bulk",
     "suppression remove": "gatepost suppression remove anna@kund.example --sender acme",
     "suppression list": "gatepost suppression list --sender acme --json",
@@ -130,7 +133,8 @@ and underscores; `--map name=column` says where else to look, and what a flag gi
 
 {names}
 
-Times are ISO 8601; without a zone they are UTC, and a date is its first moment. `categories`
+Times are ISO 8601; without a zone they are UTC, and a date is its first moment; `31.12.2025 10:00`
+is understood, too. `explanation` is for rows about somebody who left and came back. `categories`
 are words with commas, semicolons or bars between them.
 
 Who left is recorded first, from the whole file, then what people agreed to. A row is refused,
@@ -141,10 +145,14 @@ and written with its line and the reason to the rejects file, where
   that stream;
 - a basis that could count comes without the time of the act: nothing is taken for explicit
   consent that has no evidence;
-- the person left before, and no `note` says how they came back; or they were erased.
+- the person left before, and neither `explanation` nor `note` says how they came back; the row has
+  an `explanation`, and its act is older than the leaving; or they were erased;
+- it cannot be read: bytes that are not in the encoding, a quote without an end, a field of more
+  than 128 KB, another number of fields than the heading has.
 
 `double-opt-in` without `confirmed_at` is a request that waits for its confirmation. A basis that
 never counts is recorded, so that the reason stands on record. The same row twice adds nothing.
+An import that broke off goes on where it was when the same command is given again.
 
 Presets ({presets})
 know where those programs' English-language exports keep addresses, times and the word on who
