@@ -14,9 +14,10 @@ _STEPS = 64
 
 Rgb = tuple[int, int, int]
 
-# The grounds of `templates/pages/style.css`, those on which contrast is hardest to get.
-LIGHT_GROUND = (0xF4, 0xF3, 0xF0)
-DARK_GROUND = (0x1D, 0x20, 0x25)
+# Of the grounds in `templates/pages/style.css` those on which contrast is hardest to get:
+# the darkest by day (a notice) and the lightest by night (a caution).
+LIGHT_GROUND = (0xEA, 0xF2, 0xEA)
+DARK_GROUND = (0x33, 0x29, 0x1A)
 
 
 @dataclass(frozen=True, slots=True)

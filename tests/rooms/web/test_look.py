@@ -19,7 +19,10 @@ from support.site import SENDERS, served
 
 DRAWING = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><path d="M0 0h2v2z"/></svg>'
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 60
-GROUNDS = {"light": ("#f4f3f0", "#ffffff"), "dark": ("#14161a", "#1d2025")}
+GROUNDS = {
+    "light": ("#f4f3f0", "#ffffff", "#eaf2ea", "#fbf1dc"),
+    "dark": ("#14161a", "#1d2025", "#1d2b20", "#33291a"),
+}
 
 
 @given(st.integers(0, 0xFFFFFF))
