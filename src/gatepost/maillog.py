@@ -291,14 +291,16 @@ def welcomed(subject: str, sender: str, stream: str) -> None:
     _log.info("welcomed", subject=subject, sender=sender, stream=stream)
 
 
-def welcomes_late(count: int, hours: float) -> None:
-    """So many welcomes wait; `hours` is how long the oldest has. 0 means all is well (JU-18)."""
+def welcomes_waiting(count: int, oldest_seconds: float) -> None:
+    """How many welcome mails have neither arrived nor failed, and since when the oldest."""
     _welcomes_waiting.set(count)
-    _oldest_welcome.set(hours * 3600)
-    if hours >= WELCOME_ALARM_HOURS:
-        _log.error("welcome mail is a day late: who signed up gets nothing", waiting=count)
-    elif hours >= WELCOME_TARGET_HOURS:
-        _log.warning("welcome mail is late", waiting=count, hours=round(hours, 1))
+    _oldest_welcome.set(oldest_seconds)
+
+
+def welcomes_late(count: int, hours: float, *, alarm: bool) -> None:
+    """The oldest of so many welcomes has been waiting for `hours` (JU-18)."""
+    log = _log.error if alarm else _log.warning
+    log("welcome mail is late: who signed up gets nothing yet", waiting=count, hours=round(hours))
 
 
 def bad_link(page: str, visitor: str) -> None:

@@ -8,7 +8,7 @@ after a day. What a crash leaves undone is found at the next turn.
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gatepost import maillog
 from gatepost.app.wiring import Wiring
@@ -18,6 +18,8 @@ from gatepost.store.ids import to_text
 from gatepost.store.signups import Delivered
 from gatepost.store.spool.quarantine import release_by_confirmation
 
+_LATE = (timedelta(hours=1), timedelta(hours=24))  # the aim, and the alarm (JU-18)
+
 
 class Welcomes:
     """The chores. Safe to run in several gateways at once."""
@@ -25,6 +27,7 @@ class Welcomes:
     def __init__(self, store: Store, wiring: Callable[[], Wiring]) -> None:
         self._store = store
         self._wiring = wiring
+        self._told = 0
 
     async def settle(self) -> int:
         """Records the welcomes that upstream took since the last time; says how many."""
@@ -34,10 +37,15 @@ class Welcomes:
         return len(done)
 
     async def watch(self) -> None:
-        """Says so when welcomes are late."""
+        """Says so when welcomes are late: once after an hour, once more after a day."""
         waiting = await self._store.read(signups.waiting_welcomes)
-        late = self._store.now() - waiting.since if waiting.since else None
-        maillog.welcomes_late(waiting.count, late.total_seconds() / 3600 if late else 0.0)
+        age = self._store.now() - waiting.since if waiting.since else timedelta()
+        maillog.welcomes_waiting(waiting.count, age.total_seconds())
+        level = sum(age >= limit for limit in _LATE)
+        if level > self._told:
+            hours = age / timedelta(hours=1)
+            maillog.welcomes_late(waiting.count, hours, alarm=level == len(_LATE))
+        self._told = level
 
     def forget_before(self, now: datetime) -> datetime:
         """Sign-ups older than this are of no use: none can be confirmed or keeps back a letter.
