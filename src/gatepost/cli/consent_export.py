@@ -1,10 +1,10 @@
 """`gatepost consent export`: all that is held for a sender, in one archive that others can read.
 
 In: the ledger. Out: a ZIP file, written beside its place and put there when it is whole:
-`events.jsonl` (the evidence, with what commitments are computed from), `consents.csv` and
-`suppressions.csv` (as `consent import` and `suppression import` read them), the sources with
-their texts and pictures, a manifest and a README. One pass, in the order of people's ids, in
-the same memory whatever their number.
+`events.jsonl` (the evidence, with what commitments are computed from), `consents.csv`,
+`customers.csv` and `suppressions.csv` (as `consent import` and `suppression import` read them),
+the sources with their texts and pictures, a manifest and a README. One pass, in the order of
+people's ids, in the same memory whatever their number.
 
 *Fails:* `Refusal` for a place that cannot be written to.
 """
@@ -29,7 +29,7 @@ from gatepost.cli.desk import Desk, Refusal, desk_of
 from gatepost.cli.printing import as_json, progress
 from gatepost.consent import takeaway
 from gatepost.consent.evidence import EventKind
-from gatepost.consent.takeaway import moment
+from gatepost.consent.takeaway import TakeawayRow, moment
 from gatepost.store import handover, ledger, sources
 from gatepost.store.engine import Store
 from gatepost.store.handover import Held, Said
@@ -40,14 +40,16 @@ _SUPPRESSION_COLUMNS = ("address", "sender", "scope", "reason", "since")
 _README = """What Gatepost held for the sender "{sender}"
 
 consents.csv       who agreed to what and who left, as `gatepost consent import` reads it
+customers.csv      existing customers who were told and could decline: the same, and to be imported
+                   with --bought --informed --could-decline
 suppressions.csv   who must not be mailed, as `gatepost suppression import` reads it
 events.jsonl       the evidence: every event, one JSON object per line
 sources/           the sources of consent, with each version of their texts, and pictures
 manifest.json      how much there is, and the head of the chain of evidence
 
 To take it over: add the sources with their texts (`gatepost source add`, `source activate`),
-then import suppressions.csv, then consents.csv. Whoever left stays away: withdrawals are read
-before anything else, whatever the order of rows.
+then import suppressions.csv, consents.csv and customers.csv, in this order. Whoever left stays
+away: withdrawals are read before anything else, whatever the order of rows.
 
 A line of events.jsonl has the commitment that the chain of evidence holds. It is the SHA-256
 over the bytes "gatepost event", a zero byte, `salt`, `address_hash` (both hexadecimal there) and
@@ -119,7 +121,9 @@ class _Archive:
         with ExitStack() as stack:
             consents = stack.enter_context(tempfile.TemporaryFile())
             suppressions = stack.enter_context(tempfile.TemporaryFile())
+            customers = stack.enter_context(tempfile.TemporaryFile())
             say_consent = _writer(consents, takeaway.COLUMNS)
+            say_customer = _writer(customers, takeaway.COLUMNS)
             say_suppression = _writer(suppressions, _SUPPRESSION_COLUMNS)
             with _entry(archive, "events.jsonl") as events:
                 for held in self._people():
@@ -128,16 +132,17 @@ class _Archive:
                         events.write(_event(held, said))
                         self._counts["events"] += 1
                     for row in _consents(held):
-                        say_consent(row)
+                        (say_customer if row.customer else say_consent)(row.values)
                         self._counts["consents"] += 1
                     for one in held.suppressions if held.address else ():
                         values = (held.address, one.sender, one.scope, one.reason)
-                        row = dict(zip(_SUPPRESSION_COLUMNS, values, strict=False))
-                        say_suppression({**row, "since": moment(one.since)})
+                        told = dict(zip(_SUPPRESSION_COLUMNS, values, strict=False))
+                        say_suppression({**told, "since": moment(one.since)})
                         self._counts["suppressions"] += 1
-            for name, spool in (("consents.csv", consents), ("suppressions.csv", suppressions)):
+            spools = {"consents": consents, "customers": customers, "suppressions": suppressions}
+            for name, spool in spools.items():
                 spool.seek(0)
-                with _entry(archive, name) as target:
+                with _entry(archive, f"{name}.csv") as target:
                     shutil.copyfileobj(spool, target)
 
     def _people(self) -> Iterator[Held]:
@@ -167,7 +172,7 @@ class _Archive:
                     _put(archive, f"{folder}/text-{place}-picture-{shown}{suffix}", content)
 
 
-def _consents(held: Held) -> Iterator[Mapping[str, str]]:
+def _consents(held: Held) -> Iterator[TakeawayRow]:
     """Rows for an import; nobody who had their data erased."""
     if not held.address or held.erased_at is not None:
         return

@@ -11,18 +11,26 @@ carries, which lifts a withdrawal but no complaint: the safe side.
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from gatepost.consent.standing import Grant, Standing
 
 COLUMNS = (
-    "address", "stream", "basis", "event_at", "confirmed_at", "last_activity_at", "source",
-    "text_version", "categories", "withdrawn_at", "explanation",
+    "address", "stream", "basis", "event_at", "confirmed_at", "last_activity_at", "ends_at",
+    "source", "text_version", "categories", "withdrawn_at", "explanation",
 )  # fmt: skip
+
+
+class TakeawayRow(NamedTuple):
+    """One row; `customer` says that it is to be imported as existing-customer consent (WP-8)."""
+
+    values: Mapping[str, str]
+    customer: bool = False
 
 
 def rows_of(
     address: str, stream: str, standing: Standing, explanations: Mapping[str, str]
-) -> Iterator[dict[str, str]]:
+) -> Iterator[TakeawayRow]:
     """The rows about one person and one stream.
 
     `explanations` says how they came back, by the time of the act (`moment`).
@@ -30,7 +38,7 @@ def rows_of(
     given = {"address": address, "stream": stream}
     left = standing.withdrawn_at
     if left is not None:
-        yield {**given, "withdrawn_at": moment(left)}
+        yield TakeawayRow({**given, "withdrawn_at": moment(left)})
     evidence = standing.evidence()
     for grant in evidence:
         if not grant.basis or (grant.pending and _is_confirmed(grant, evidence)):
@@ -39,17 +47,19 @@ def rows_of(
         act = grant.renewed_at or grant.at
         if returned and act <= (left or act):
             act = grant.effective_at  # what brought them back is the confirmation
-        yield {
+        values = {
             **given,
             "basis": grant.basis,
             "event_at": moment(act),
             "confirmed_at": moment(grant.confirmed_at) if grant.confirmed_at else "",
             "last_activity_at": moment(grant.last_activity_at) if grant.last_activity_at else "",
+            "ends_at": moment(grant.ends_at) if grant.ends_at else "",
             "source": grant.source,
             "text_version": grant.text_version,
             "categories": "|".join(grant.categories),
             "explanation": _explanation(grant, explanations) if returned else "",
         }
+        yield TakeawayRow(values, customer=grant.soft_opt_in)
 
 
 def moment(value: datetime) -> str:

@@ -47,16 +47,31 @@ def fill(site):
             "back@kund.example,,,,2024-03-01,newsletter,,\n"
             "back@kund.example,form-checkbox,2024-04-01,,,newsletter,at the fair,\n"
             "never@kund.example,purchased-list,2024-01-01,,,newsletter,,\n"
-            "old@kund.example,purchase,2020-01-01,,,newsletter,,\n",
+            "old@kund.example,purchase,2020-01-01,,,newsletter,,\n"
+            "contract@kund.example,customer,2026-01-01,,,newsletter,,\n",
         ),
         "--source", "web",
     )  # fmt: skip
+    site.ok("consent", "grant", "bought@kund.example", "--source", "web", "--stream", "newsletter",
+            "--basis", "customer", "--bought", "--informed", "--could-decline")  # fmt: skip
     site.ok("suppression", "add", "bounced@kund.example", "--sender", "acme",
             "--reason", "hard-bounce")  # fmt: skip
     site.ok("consent", "withdraw", "gone@kund.example", "--all", "--sender", "acme")
 
 
-WHO = ("plain", "asked", "both", "left", "back", "never", "old", "bounced", "gone")
+WHO = (
+    "bought",
+    "contract",
+    "plain",
+    "asked",
+    "both",
+    "left",
+    "back",
+    "never",
+    "old",
+    "bounced",
+    "gone",
+)
 
 
 def decisions(site):
@@ -77,6 +92,10 @@ def take_over(there, exported):
         there.file(name, exported.read(name))
     there.ok("suppression", "import", there.folder / "suppressions.csv")
     there.ok("consent", "import", there.folder / "consents.csv")
+    if exported.read("customers.csv").count(b"\n") > 1:
+        there.file("customers.csv", exported.read("customers.csv"))
+        there.ok("consent", "import", there.folder / "customers.csv",
+                 "--bought", "--informed", "--could-decline")  # fmt: skip
 
 
 def test_what_is_exported_comes_to_the_same_somewhere_else(here, there):
@@ -176,7 +195,7 @@ def test_a_sender_is_removed_when_it_is_frozen(here, there):
     exported = archive(here)
     assert "freeze" in here.refused("sender", "remove", "acme", "--yes", status=1)
     here.ok("sender", "freeze", "acme")
-    assert "events of 9 people" in here.ok("sender", "remove", "acme", "--yes").out
+    assert "events of 11 people" in here.ok("sender", "remove", "acme", "--yes").out
     here.ok("ledger", "verify")
     here.ok("sender", "thaw", "acme")
     kept = here.run(
