@@ -18,6 +18,7 @@ from support.watching import mail, request, send, wait_until
 
 ANNA, BO = "anna@kund.example", "bo@kund.example"
 LEAVE = re.compile(rb"List-Unsubscribe: <(http://127\.0\.0\.1:\d+/u/[\w-]{49})>")
+STORED = re.compile(rb"http://127\.0\.0\.1:\d+/privacy/[\w-]{49}")
 CHOOSE = re.compile(rb"http://127\.0\.0\.1:\d+/p/[\w-]{49}")
 OWN = '\n[pages]\ntemplates = "templates"\n'
 
@@ -38,6 +39,11 @@ def running(tmp_path_factory):
             yield gateway, upstream
 
 
+def unfolded(copy):
+    """Its octets without folds and soft line breaks."""
+    return copy.content.replace(b"\r\n ", b" ").replace(b"=\r\n", b"")
+
+
 def links(gateway, upstream, subject, *people):
     """A mailing; the link to leave by of each copy, and the one to choose by."""
     before = len(upstream.taken)
@@ -45,7 +51,7 @@ def links(gateway, upstream, subject, *people):
     wait_until(lambda: len(upstream.taken) >= before + len(people), gateway)
     found = {}
     for copy in upstream.taken[before:]:
-        content = copy.content.replace(b"\r\n ", b" ").replace(b"=\r\n", b"")
+        content = unfolded(copy)
         leave, choose = LEAVE.search(content), CHOOSE.search(content)
         found[copy.recipients[0]] = leave.group(1).decode(), choose.group().decode()
     return found
@@ -112,7 +118,11 @@ def test_neither_addresses_nor_links_are_in_the_log(running):
     for page in ("privacy", "manage"):
         assert "knows this address" in body_of(f"{base}/{page}?lang=en", typed)
     wait_until(lambda: len(upstream.taken) >= before + 2, gateway)
-    said = b"".join(copy.content for copy in upstream.taken)
+    (link,) = {found for copy in upstream.taken for found in STORED.findall(unfolded(copy))}
+    with urllib.request.urlopen(link.decode(), timeout=30) as answer:
+        assert ANNA in answer.read().decode()
+        assert "'sha256-" in answer.headers["content-security-policy"]
+    said = b"".join(unfolded(copy) for copy in upstream.taken)
     tokens = {one.decode() for one in re.findall(rb"/(?:u|p|privacy)/([\w-]{49})", said)}
     tokens |= {token[:-1] + ("x" if token[-1] != "x" else "y") for token in list(tokens)}
     for token in tokens:
