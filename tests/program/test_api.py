@@ -77,7 +77,10 @@ def test_a_withdrawal_by_api_stops_a_queued_copy(tmp_path):
             assert copies(upstream) == {BO: 1}
             status, (campaign,) = ask(gateway, token, "/campaigns")
             assert (status, campaign["reasons"]) == (200, {"consented": 1, "withdrawn": 1})
-            assert ANNA not in "".join(line for line in gateway.log().splitlines() if "api" in line)
+            lines = [json.loads(line) for line in gateway.log().splitlines()]
+            (entry,) = [line for line in lines if line["event"] == "withdrawn"]
+            assert (entry["method"], entry["stream"]) == ("api", "newsletter")
+            assert ANNA not in entry.values()
 
 
 def test_a_revoked_key_is_none_within_a_second_in_all_workers(tmp_path):

@@ -13,6 +13,7 @@ import os
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -227,6 +228,7 @@ class Gateway:
         )
         if self._leads:
             questions = questions_for(self.store, lambda: self._wiring.policy)
+            site = replace(site, on_withdrawn=partial(self._on_withdrawn, how="api"))
             self.admin = await self._serve(
                 stack, "admin", admin_app(site, questions), settings.admin.address,
                 settings.admin.port,
@@ -302,9 +304,9 @@ class Gateway:
             notify=self.farewell.write,
         )
 
-    def _on_withdrawn(self, subject: int, sender: str, stream: str) -> None:
+    def _on_withdrawn(self, subject: int, sender: str, stream: str, how: str = "web") -> None:
         self._keep_back(subject, sender, stream)
-        maillog.withdrawn(to_text(subject), sender, stream, "web")
+        maillog.withdrawn(to_text(subject), sender, stream, how)
 
     def _keep_back(self, subject: int, sender: str, stream: str) -> None:
         """Before a withdrawal is answered: no copy of ours starts from here on (promise 3)."""
