@@ -14,8 +14,9 @@ In: ASGI requests. Out: pages. *Fails:* `StoreUnavailable`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from gatepost import maillog
 from gatepost.consent.evidence import TextState
@@ -33,7 +34,7 @@ from gatepost.web.joining import Joiner, Wanted
 from gatepost.web.limits import FORMS_PER_NETWORK, network_of
 from gatepost.web.page import Pages
 from gatepost.web.site import Site
-from gatepost.web.visitor import Scope, visitor
+from gatepost.web.visitor import Scope, Visitor, visitor
 
 PREFIX = "/subscribe/"
 KIND = "form"
@@ -88,15 +89,10 @@ class SignUpForm:
         if form is None:
             return self._closed(scope)
         filled = _filled(sent.form() or {})
-        shown, wrong = self._check(form, filled)
         address = _address(filled.address)
-        if address is None:
-            wrong = {"address": "address", **wrong}
         streams = [one for one in form.streams if one.name in filled.ticked]
-        if not streams:
-            wrong = {**wrong, "streams": "streams"}
-        elif address is not None and address.is_role and not _takes_roles(streams):
-            wrong = {**wrong, "address": "role"}
+        shown, wrong = self._check(form, filled)
+        wrong |= _mistakes(address, streams)
         if len(wrong) > 1 and wrong.get("form") == "quick":
             del wrong["form"]  # there is something to correct, which takes its time
         who = visitor(scope, self._site.trusted_proxies())
@@ -105,10 +101,15 @@ class SignUpForm:
             wrong = {"form": "many"}
         if wrong or address is None or shown is None:
             counters.SIGN_UPS.labels("asked again").inc()
-            again = Filled(filled.address, filled.ticked, filled.token, wrong=wrong)
-            return self._page(scope, form, again)
+            return self._page(scope, form, replace(filled, wrong=wrong))
+        await self._record(address, self._wanted(scope, form, streams, shown, who))
+        return self._done(scope, form, streams, address)
+
+    def _wanted(
+        self, scope: Scope, form: Form, streams: Sequence[Stream], shown: TextRecord, who: Visitor
+    ) -> Wanted:
         origin = as_origin(form.source)
-        wanted = Wanted(
+        return Wanted(
             sender=form.sender,
             streams=streams,
             language=self._language(scope, form),
@@ -117,12 +118,10 @@ class SignUpForm:
             text_state=shown.state,
             source=form.source.name,
             text_version=shown.version,
-            url=f"{form.sender.public_url}{PREFIX}{form.source.name}",
             channels=origin.channels,
             categories=origin.categories,
+            url=f"{form.sender.public_url}{PREFIX}{quote(form.source.name, safe='')}",
         )
-        await self._record(address, wanted)
-        return self._done(scope, form, streams, address)
 
     async def _record(self, address: Address, wanted: Wanted) -> None:
         assert self._site.letters is not None  # noqa: S101  `_form` has looked
@@ -269,6 +268,16 @@ def _address(text: str) -> Address | None:
         return None
     plain = "." in address.domain and not address.domain.startswith("[")
     return address if plain and '"' not in address.given else None
+
+
+def _mistakes(address: Address | None, streams: Sequence[Stream]) -> dict[str, str]:
+    """What a person has to correct, by field."""
+    wrong = {} if streams else {"streams": "none"}
+    if address is None:
+        wrong["address"] = "incomplete"
+    elif streams and address.is_role and not _takes_roles(streams):
+        wrong["address"] = "role"
+    return wrong
 
 
 def _takes_roles(streams: Sequence[Stream]) -> bool:
