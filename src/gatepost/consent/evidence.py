@@ -59,6 +59,9 @@ EVIDENCE_KINDS = frozenset(
 )
 
 
+_SPARED = frozenset({EventKind.ERASED, EventKind.SENDER_REMOVED})
+
+
 class TextState(StrEnum):
     """What the consent text behind a grant is worth, as it stood when the grant was recorded."""
 
@@ -143,9 +146,9 @@ class Fact:
     def erases(self, kind: EventKind) -> bool:
         """Whether this fact is an erasure that takes what earlier events of `kind` say.
 
-        What an erasure says stays: it names nobody, and shows why the others are gone.
+        What an erasure or a removal says stays: it names nobody, and shows why others are gone.
         """
-        if self.kind is not EventKind.ERASED or kind is EventKind.ERASED:
+        if self.kind is not EventKind.ERASED or kind in _SPARED:
             return False
         return self.extent != REST or kind not in EVIDENCE_KINDS
 

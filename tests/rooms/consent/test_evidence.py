@@ -91,7 +91,7 @@ def test_an_erasure_of_the_rest_spares_the_evidence():
     """Who asks to be erased stays on record with what shows that mail was sent rightly."""
     rest = erasure(rule="request", extent="rest", due=T0 + timedelta(days=730))
     spared = {kind for kind in EventKind if not rest.erases(kind)}
-    assert spared == EVIDENCE_KINDS | {EventKind.ERASED}
+    assert spared == EVIDENCE_KINDS | {EventKind.ERASED, EventKind.SENDER_REMOVED}
     assert {kind for kind in EventKind if rest.erases(kind)} >= {
         EventKind.ENGAGED, EventKind.BOUNCED, EventKind.COMPLAINED, EventKind.SUPPRESSED,
     }  # fmt: skip
@@ -101,7 +101,7 @@ def test_an_erasure_of_the_rest_spares_the_evidence():
 def test_any_other_erasure_takes_all(extent):
     """But not what erasures say: they name nobody, and show why the others are gone."""
     spared = {kind for kind in EventKind if not erasure(extent=extent).erases(kind)}
-    assert spared == {EventKind.ERASED}
+    assert spared == {EventKind.ERASED, EventKind.SENDER_REMOVED}
 
 
 def test_an_erasure_recorded_before_rules_were_named_still_reads():

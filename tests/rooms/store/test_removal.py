@@ -141,3 +141,13 @@ def test_a_removal_explains_only_what_it_took(held):
     held.write_now(steal)
     said = [one.what for one in findings(held)]
     assert "the payload is gone, and no erasure says why" in said
+
+
+def test_an_erasure_of_the_rest_after_a_removal_explains_all_gaps(held):
+    """What a removal says it took stays on record, or its gaps would look like tampering."""
+    remove(held)
+    erased = Fact(kind=EventKind.ERASED, at=T0 + timedelta(days=9), extent="rest", rule="request")
+    held.write_now(lambda tx: people.record(tx, KIM, [erased]))
+    assert findings(held) == []
+    held.write_now(people.rebuild)
+    assert findings(held) == []
