@@ -3,7 +3,7 @@
 import os
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 
 import pytest
@@ -28,11 +28,11 @@ ANNA = parse("anna@example.org")
 AT = datetime(2027, 3, 1, 9, 5, tzinfo=UTC)
 CONFIRM = {
     "titles": ["Monthly newsletter", "Möten & mässor"],
-    "asked_on": "1 March 2027",
-    "until": "8 March 2027",
+    "asked_on": AT,
+    "until": AT + timedelta(days=7),
     "confirm_url": "https://mail.example.org/c/" + "T" * 49,
 }
-WELCOME = {"asked_on": "1 March 2027", "description": "Once a month"}
+WELCOME = {"asked_on": AT, "description": "Once a month"}
 
 
 def wired(folder, more="", upstream_port=25):
