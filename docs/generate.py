@@ -1,5 +1,6 @@
 """Writes the pages that are made from the code: run `make docs` after changing what they show."""  # noqa: INP001
 
+import sys
 from pathlib import Path
 
 from gatepost.cli.reference import commands_page
@@ -7,10 +8,15 @@ from gatepost.config import reference, sample
 from gatepost.flow.spool.diagram import states_page
 
 TOP = Path(__file__).parents[1]
+sys.path.insert(0, str(TOP / "tests"))
+
+from support.requirements import requirements_page  # noqa: E402  where the tests are listed
+
 PAGES = {
     "config.toml": sample,
     "docs/commands.md": commands_page,
     "docs/configuration.md": reference,
+    "docs/requirements.md": requirements_page,
     "docs/states.md": states_page,
 }
 

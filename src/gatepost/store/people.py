@@ -41,6 +41,7 @@ __all__ = [
     "StandingFor",
     "UnknownSubject",
     "address_of",
+    "as_address",
     "ensure_subjects",
     "history",
     "history_of_subject",
@@ -156,7 +157,7 @@ def address_of(tx: Tx, of_subject: int) -> Address | None:
     given = tx.connection.execute(
         select(subject.c.address).where(subject.c.id == of_subject)
     ).scalar()
-    return _address(given) if given else None
+    return as_address(given) if given else None
 
 
 def history(tx: Tx, address: Address) -> History | None:
@@ -309,7 +310,8 @@ def _recorded(row: Any) -> Recorded:
     )
 
 
-def _address(given: str) -> Address | None:
+def as_address(given: str) -> Address | None:
+    """The address that a row holds; `None` for what is none any more."""
     try:
         return parse(given)
     except AddressError:
