@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -154,6 +155,12 @@ class Served:
         return [event.fact for event in events if event.kind is kind and event.fact]
 
 
+@cache
+def texts(templates: Path | None = None) -> Texts:
+    """Templates and catalogues, read once: five catalogues take longer than most tests."""
+    return Texts(templates)
+
+
 def correspondence(
     folder: Path,
     store: Store,
@@ -167,7 +174,7 @@ def correspondence(
                     'public_url = "https://mail.example.org"\n')  # fmt: skip
     wiring = wire(load(path, {}))
     policy = replace(wiring.policy, streams=streams, senders=senders)
-    return Correspondence(Texts(), lambda: replace(wiring, policy=policy), lambda: ring)
+    return Correspondence(texts(), lambda: replace(wiring, policy=policy), lambda: ring)
 
 
 @asynccontextmanager
@@ -203,7 +210,7 @@ async def served(
         ring=lambda: ring,
         streams=lambda: streams,
         senders=lambda: senders,
-        texts=Texts(templates),
+        texts=texts(templates),
         on_withdrawn=lambda *who: here.tell(*who),
         ready=ready,
         trusted_proxies=lambda: networks,
