@@ -1,0 +1,243 @@
+"""A store full of people, quickly: the rows that `people.record_many` would write, in bulk.
+
+Recording ten million people one transaction after the other takes an hour, most of it for safety
+that a store which nobody uses yet does not need. Here each row is made by the program's own
+functions (hash of the address, payload, commitment, proof, standing, block) in as many processes
+as there are cores, and one connection writes them down without a journal. The store ends up as
+if everybody had been recorded, by 4,000 in a transaction, and sealed.
+
+In: a fresh store in which the source is known, and how many people. Out: nothing; the store.
+`check` shows, for a thousand people, that the rows are those that recording makes, and that
+`gatepost ledger verify` finds nothing.
+
+*Fails:* `AssertionError` from `check`. A fill that is broken off leaves a store to throw away.
+*Known limits:* for the embedded store. One consent each, and times repeat after 80,000 people.
+"""
+
+import os
+import shutil
+import signal
+import sqlite3
+import time
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+from gatepost.consent.chain import block_digest, event_digest, event_proof
+from gatepost.consent.evidence import SALT_BYTES, commitment
+from gatepost.consent.fold import encode, fold
+from gatepost.consent.standing import NOTHING_KNOWN
+from gatepost.mail.address import parse
+from gatepost.store import ledger, people, sources
+from gatepost.store.engine import DATABASE
+from gatepost.store.events import covered
+from gatepost.store.ids import new_ids
+from gatepost.store.keys import load
+from support.consents import granted
+
+PORTION = 4000  # people of one transaction, and here of one block
+AHEAD = 3  # portions per process that are under way
+SPREAD = 80_000  # seconds over which the consents are spread
+CACHE_KIB = 1 << 20
+COLUMNS = {
+    "subject": ("id", "address_hash", "address", "created_ms"),
+    "event": ("id", "subject", "kind", "recorded_ms", "commitment", "block", "proof"),
+    "event_payload": ("event", "salt", "payload"),
+    "standing": ("subject", "stream", "sender", "state"),
+    "block": ("height", "count", "first_event", "last_event", "previous", "digest", "sealed_ms"),
+}
+
+
+class Task(NamedTuple):
+    """One portion: people by their numbers, and the place of their events in the ledger."""
+
+    start: int
+    end: int
+    first_event: int
+    height: int
+    now_ms: int
+    since: datetime
+
+
+def address(number):
+    """The address of a person by their number."""
+    return f"person{number}@kund{number % 50}.example"
+
+
+def consent(number, since):
+    """What this person agreed to."""
+    return granted(at=since + timedelta(seconds=number % SPREAD))
+
+
+def a_while_ago():
+    """When the first of these people agreed."""
+    return (datetime.now(UTC) - timedelta(days=100)).replace(microsecond=0)
+
+
+def fill(site, count, *, since=None, processes=None):
+    """Puts `count` people into the store of `site`; how many seconds it took."""
+    begun = time.monotonic()
+    processes = processes or len(os.sched_getaffinity(0))
+    since = since or a_while_ago()
+    data = site.folder / "data"
+    last_event, height, previous = _prepare(site, since)
+    tasks = _tasks(count, last_event + 1, height + 1, since)
+    ledger_key = load(data / "keys", create=False).ledger
+    with closing(sqlite3.connect(data / DATABASE, isolation_level=None)) as database:
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_KIB}"):
+            database.execute(f"PRAGMA {pragma}")
+        database.execute("BEGIN EXCLUSIVE")
+        for task, rows, digests in _portions(tasks, data / "keys", processes):
+            for name, values in rows.items():
+                _insert(database, name, values)
+            digest = block_digest(ledger_key, previous, task.height, task.now_ms, digests)
+            last = task.first_event + len(digests) - 1
+            sealed = (task.height, len(digests), task.first_event, last, previous, digest)
+            _insert(database, "block", [(*sealed, task.now_ms)])
+            previous = digest
+        database.execute("COMMIT")
+        database.execute("PRAGMA journal_mode=WAL")
+    return time.monotonic() - begun
+
+
+def check(folder, make_site):
+    """Whether filled rows are recorded rows; `make_site(folder)` makes an empty store."""
+    since, count = a_while_ago(), 1000
+    filled, recorded = folder / "filled", folder / "recorded"
+    filled.mkdir()
+    site = make_site(filled)
+    shutil.copytree(filled, recorded)  # the same keys, so that hashes are the same
+    other = type(site)(recorded)
+    fill(site, count, since=since, processes=1)
+    with other.store() as store:
+        facts = [(parse(address(number)), [consent(number, since)]) for number in range(count)]
+        store.write_now(lambda tx: people.record_many(tx, facts))
+        while store.write_now(ledger.seal):
+            pass
+    with site.store() as store:
+        found = store.read_now(ledger.verify)
+    assert not found, f"the ledger does not verify: {found[:3]}"
+    ours, theirs = _told(filled), _told(recorded)
+    assert len(ours) == count, f"{len(ours)} people instead of {count}"
+    assert ours == theirs, "a filled store differs from one that was recorded"
+
+
+def _prepare(site, since):
+    """Puts the source's text to use as a first consent does; where the ledger then ends."""
+    first = consent(0, since)
+    with site.store() as store:
+        used = {(first.source, first.text_version)}
+        store.write_now(lambda tx: sources.mark_used(tx, used))
+        while store.write_now(ledger.seal):
+            pass
+        height, digest = store.read_now(ledger.head)
+        last = store.read_now(
+            lambda tx: tx.cursor.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()[0]
+        )
+    return last, height, bytes.fromhex(digest)
+
+
+def _tasks(count, first_event, height, since):
+    now_ms = int(time.time() * 1000)
+    for place, start in enumerate(range(0, count, PORTION)):
+        end = min(start + PORTION, count)
+        yield Task(start, end, first_event + start, height + place, now_ms, since)
+
+
+def _portions(tasks, keys, processes):
+    """Each task with its rows and its events' digests, in order."""
+    with ProcessPoolExecutor(processes, get_context("spawn"), _start, (keys,)) as pool:
+        waiting = deque()
+        try:
+            for task in tasks:
+                waiting.append((task, pool.submit(_rows, task)))
+                if len(waiting) >= processes * AHEAD:
+                    task, rows = waiting.popleft()
+                    yield task, *rows.result()
+            while waiting:
+                task, rows = waiting.popleft()
+                yield task, *rows.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _insert(database, name, values):
+    columns = COLUMNS[name]
+    marks = ", ".join("?" * len(columns))
+    database.executemany(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})", values)
+
+
+def _told(folder):
+    """Everything on record of everybody, without what is random or a time of recording."""
+    with closing(sqlite3.connect(folder / "data" / DATABASE)) as database:
+        return database.execute(
+            "SELECT hex(subject.address_hash), subject.address, subject.erased_ms, event.id,"
+            " event.kind, length(event.commitment), length(event.proof), block.height > 0,"
+            " length(salt), hex(payload), stream, sender, state, withdrawn_ms"
+            " FROM subject LEFT JOIN event ON event.subject = subject.id"
+            " LEFT JOIN event_payload ON event_payload.event = event.id"
+            " LEFT JOIN block ON event.id BETWEEN first_event AND last_event"
+            " LEFT JOIN standing ON standing.subject = subject.id"
+            " WHERE subject.address IS NOT NULL ORDER BY 1, event.id"
+        ).fetchall()
+
+
+# --- in a process of its own -------------------------------------------------------------
+
+_keys = None
+
+
+def _start(folder: Path):
+    global _keys
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever is asked to stop stops us
+    _keys = load(folder, create=False)
+
+
+@lru_cache(maxsize=SPREAD)
+def _written(second, since):
+    """What is written down of a consent of this second: kind, payload, stream, sender, state."""
+    fact = consent(second, since)
+    state = encode(fold(NOTHING_KNOWN, fact))
+    return fact.kind.value, fact.payload(), fact.stream, fact.sender, state
+
+
+def _rows(task):
+    """The rows of one portion by table, and the digests of its events."""
+    count = task.end - task.start
+    parsed = [parse(address(number)) for number in range(task.start, task.end)]
+    hashes = [_keys.address_hash(one) for one in parsed]
+    ids = dict(zip(sorted(hashes), new_ids(count), strict=True))
+    salts = os.urandom(SALT_BYTES * count)
+    prove = partial(event_proof, _keys.ledger)
+    subjects, events, payloads, standings, digests = [], [], [], [], []
+    for place, (one, digest) in enumerate(zip(parsed, hashes, strict=True)):
+        subject, number = ids[digest], task.first_event + place
+        kind, payload, stream, sender, state = _written((task.start + place) % SPREAD, task.since)
+        salt = salts[place * SALT_BYTES : (place + 1) * SALT_BYTES]
+        committed = commitment(salt, covered(digest, payload))
+        sealed = event_digest(
+            number=number,
+            subject=subject,
+            kind=kind,
+            recorded_ms=task.now_ms,
+            commitment=committed,
+        )
+        subjects.append((subject, digest, one.given, task.now_ms))
+        events.append((number, subject, kind, task.now_ms, committed, task.height, prove(sealed)))
+        payloads.append((number, salt, payload))
+        standings.append((subject, stream, sender, state))
+        digests.append(sealed)
+    subjects.sort()
+    standings.sort()
+    rows = {
+        "subject": subjects,
+        "event": events,
+        "event_payload": payloads,
+        "standing": standings,
+    }
+    return rows, digests
