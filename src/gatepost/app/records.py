@@ -101,8 +101,10 @@ def _standing(tx: Tx, policy: Policy, who: Address, stream: Stream) -> dict[str,
         now=tx.now,
         bases=policy.bases,
     )
-    grant = weigh(case).grant
-    row = _row(stream.name, stream.sender, person, verdict, grant)
+    weighing = weigh(case)
+    grant = weighing.grant
+    # A return that does not count leaves the person where they were (X6).
+    row = _row(stream.name, stream.sender, person, verdict, grant, left=weighing.withdrawn_at)
     return row | {
         "why": telling.why(verdict, grant, stream),
         "cure": telling.cure(verdict),
@@ -124,21 +126,24 @@ def _row(
     person: Person,
     verdict: Verdict | None = None,
     grant: Grant | None = None,
+    *,
+    left: datetime | None = None,
 ) -> dict[str, Any]:
+    left = left or left_at(person)
     grant = grant or max(person.standing.evidence(), key=lambda one: one.effective_at, default=None)
     return {
         "stream": stream,
         "sender": sender,
-        "state": _state(person, grant),
+        "state": _state(left, grant),
         "basis": grant.basis if grant else "",
-        "since": _since(person, grant, verdict),
+        "since": _since(left, grant, verdict),
         "verdict": verdict.disposition if verdict else "",
         "reason": verdict.reason if verdict else "",
         "source": grant.source if grant else "",
         "text_version": grant.text_version if grant else "",
         "text_state": grant.text_state if grant else TextState.NONE,
         "confirmed_at": grant.confirmed_at if grant else None,
-        "withdrawn_at": left_at(person),
+        "withdrawn_at": left,
         "categories": grant.categories if grant else (),
         "why": "the configuration does not know the stream any more",
         "cure": "",
@@ -146,17 +151,16 @@ def _row(
     }
 
 
-def _state(person: Person, grant: Grant | None) -> str:
+def _state(left: datetime | None, grant: Grant | None) -> str:
     """In one word, what the person said last, whatever it is worth for a mail."""
-    if left_at(person) is not None:
+    if left is not None:
         return "withdrawn"
     if grant is None:
         return "none"
     return "requested" if grant.pending else "granted"
 
 
-def _since(person: Person, grant: Grant | None, verdict: Verdict | None) -> datetime | None:
-    left = left_at(person)
+def _since(left: datetime | None, grant: Grant | None, verdict: Verdict | None) -> datetime | None:
     if left is not None:
         return left
     if grant is not None:

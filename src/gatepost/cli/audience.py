@@ -57,6 +57,8 @@ def check(
         advance = stack.enter_context(progress("checking", None))
         opened: TextIO | None = None
         if eligible is not None:
+            if eligible.exists() and file.exists() and eligible.samefile(file):
+                raise Refusal("--eligible names the list that is read")
             opened = stack.enter_context(eligible.open("w", encoding="utf-8", newline=""))
             opened.write("address,since\r\n")
 

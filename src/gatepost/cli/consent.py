@@ -115,11 +115,13 @@ def grant(
         raise Refusal("--bought, --informed and --could-decline belong to the basis customer")
     if ends_at and known_basis != "contract":
         raise Refusal("--ends-at belongs to the basis contract")
-    moment = _time(at)
+    moment, end = _time(at), _time(ends_at)
 
     def write(tx: Tx) -> tuple[Fact, Verdict]:
         if moment is not None and moment > tx.now:
             raise Refusal(f"{at} is in the future")
+        if end is not None and end < (moment or tx.now):
+            raise Refusal("--ends-at is before the contract was made: give --at, too")
         origin = _origin(tx, source, of_stream)
         fact = Fact(
             kind=EventKind.GRANTED,
@@ -134,7 +136,7 @@ def grant(
             method="cli",
             categories=_categories(origin, categories),
             channels=origin.channels,
-            ends_at=_time(ends_at),
+            ends_at=end,
             bought=bought,
             informed=informed,
             could_decline=could_decline,

@@ -18,6 +18,8 @@ from gatepost.mail.address import Address
 from gatepost.store import dossier as gathering
 from gatepost.store.engine import Tx
 
+_SUFFIXES = ("", ".html", ".htm", ".json")
+
 
 def dossier(
     ctx: typer.Context,
@@ -43,6 +45,8 @@ def dossier(
     HTML is one file, for print and for any browser; JSON holds the same for programs. For an
     address that nothing is held about, the dossier says so.
     """
+    if not json and output.suffix.lower() not in _SUFFIXES:
+        raise Refusal(f"{output}: a dossier is .html or .json; a browser prints the HTML as PDF")
     desk, who = desk_of(ctx), address_from(address)
     of_sender = desk.check_sender(sender) if sender else ""
     texts = Texts(desk.settings.pages.templates)

@@ -40,8 +40,8 @@ def erase(
     """Honour a request for erasure: now or, where evidence must be kept, on its date.
 
     From this moment no bulk mail is sent to the person until they come back of their own accord.
-    What proves the consent that mail was sent on is kept for [retention] evidence, then the
-    daily retention run completes the erasure. Ends with 1 if nothing is on record.
+    What proves the consent that mail was sent on is kept as long as retention.evidence says,
+    then the daily retention run completes the erasure. Ends with 1 if nothing is on record.
     """
     desk = desk_of(ctx)
     whom = address_from(address)

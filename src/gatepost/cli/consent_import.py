@@ -39,7 +39,6 @@ from gatepost.consent.rows import Defaults, Frame, RowError
 from gatepost.store import imports, people, written
 from gatepost.store.engine import Store, Tx
 from gatepost.store.scratch import Scratch
-from gatepost.store.written import note_file
 
 BATCH = 4000  # rows per transaction, at most
 _FEWEST = 50
@@ -110,9 +109,9 @@ def run(store: Store, plan: Plan) -> Tally:
         scratch = stack.enter_context(Scratch()) if plan.dry_run else None
         importing = _Import(store, plan, rejects, scratch, digest)
         importing.begin(total)
-        store.write_now(lambda tx: note_file(tx, plan.rejects))  # so that erasure reaches it
         advance = stack.enter_context(progress(f"importing {plan.file.name}", 2 * total))
         try:
+            # Noted before it holds anybody, so that erasure reaches it.
             store.write_now(lambda tx: written.note_file(tx, plan.rejects))
             importing.work(advance)
             if not importing.tally.refused:

@@ -79,10 +79,11 @@ def _consent(tx: Tx, desk: Desk, fact: Fact) -> dict[str, Any]:
     sender = desk.policy.senders.get(fact.sender)
     stream = desk.policy.streams.get(fact.stream)
     text = sources.find_text(tx, fact.source, fact.text_version) if fact.text_version else None
+    language = text.language if text else stream.language if stream else ""
     return {
         "what": fact.kind.value,
         "stream": fact.stream,
-        "title": stream.title if stream else fact.stream,
+        "title": stream.title_in(language) if stream else fact.stream,
         "sender": sender.legal_name if sender else fact.sender,
         "postal_address": sender.postal_address if sender else "",
         "at": fact.at,

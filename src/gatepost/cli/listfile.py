@@ -241,10 +241,10 @@ def _open(path: Path, encoding: str) -> Iterator[_Lines]:
                 shown,
             )
             return
-        with path.open("rb") as binary:
-            if binary.read(2) in _UTF16_MARKS and shown == "UTF-8":
+        with path.open("rb") as binary:  # opened once, and looked at without reading: for pipes
+            if binary.peek(2)[:2] in _UTF16_MARKS and shown == "UTF-8":
                 raise Refusal(f"{path}: the file is UTF-16: save it as UTF-8, or --encoding utf-16")
-        with path.open(encoding=encoding, errors=_MARK, newline="") as file:
+            file = io.TextIOWrapper(binary, encoding=encoding, errors=_MARK, newline="")
             yield _Lines(file, str(path), shown)
     except OSError as error:
         if error.filename != str(path):

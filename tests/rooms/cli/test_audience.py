@@ -1,6 +1,8 @@
 """`gatepost audience check`: who would get it, and why the rest would not (SO-2 … SO-5)."""
 
 import csv
+import os
+import threading
 
 import pytest
 
@@ -115,3 +117,20 @@ def test_a_long_list_is_judged_by_several_processes_in_its_order(site, monkeypat
     written = [(site.folder / f"{name}.csv").read_bytes() for name in ("alone", "together")]
     assert written[0] == written[1]
     assert b"yes@kund.example" in written[0]
+
+
+def test_the_list_may_be_a_pipe(site):
+    pipe = site.folder / "list"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=["yes@kund.example\n"])
+    writer.start()
+    answer = site.run("audience", "check", "--stream", "newsletter", pipe, "--json")
+    writer.join()
+    assert [one["address"] for one in answer.json] == ["yes@kund.example"]
+
+
+def test_the_list_is_never_written_over(site):
+    people = site.file("list.txt", "yes@kund.example\n")
+    said = site.refused("audience", "check", "--stream", "newsletter", people, "--eligible", people)
+    assert "names the list that is read" in said
+    assert people.read_text() == "yes@kund.example\n"

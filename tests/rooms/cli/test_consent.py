@@ -303,3 +303,37 @@ def test_what_a_command_records_is_sealed_by_itself(site):
     site.grant(ANNA)
     events = site.ok("consent", "show", ANNA, "--json").json["events"]
     assert [one["sealed_in"] for one in events] == [2]  # the first block has the source
+
+
+def test_a_return_that_does_not_count_is_shown_as_what_it_is(site):
+    left = ago(days=2)
+    record(
+        site,
+        Fact(kind=EventKind.WITHDRAWN, at=left, sender="acme", stream="newsletter"),
+        Fact(
+            kind=EventKind.RESUBSCRIBED,
+            at=ago(days=1),
+            sender="acme",
+            stream="newsletter",
+            basis="purchase",
+            source="web",
+            actor="staff",
+            explanation="bought something",
+        ),
+    )
+    standing = site.standing(ANNA)
+    assert (standing["state"], standing["reason"]) == ("withdrawn", "withdrawn")
+    assert standing["since"] == standing["withdrawn_at"]
+
+
+def test_a_contract_ends_after_it_was_made(site):
+    words = ["--ends-at", "2019-01-01"]
+    for more in ([], ["--at", "2020-01-01"]):
+        answer = site.grant(ANNA, *words, *more, basis="contract")
+        assert answer.status == 2
+        assert "before the contract was made" in answer.err
+    assert site.grant(ANNA, *words, "--at", "2018-01-01", basis="contract").status == 0
+
+
+def test_help_says_every_word(site):
+    assert "retention.evidence" in site.ok("consent", "erase", "--help").out

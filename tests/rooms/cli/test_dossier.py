@@ -50,3 +50,13 @@ def test_wrong_words_are_told(site):
     missing = site.folder / "no" / "x.html"
     assert "No such file" in site.refused("consent", "dossier", "a@kund.example", "-o", missing)
     assert not page.exists()
+
+
+def test_what_is_no_page_is_not_written_as_one(site):
+    site.add_source()
+    site.grant("a@kund.example")
+    page = site.folder / "dossier.pdf"
+    said = site.refused("consent", "dossier", "a@kund.example", "-o", page)
+    assert "prints the HTML as PDF" in said
+    assert not page.exists()
+    site.ok("consent", "dossier", "a@kund.example", "-o", page.with_suffix(".data"), "--json")

@@ -215,7 +215,11 @@ def test_a_sender_is_removed_when_it_is_frozen(here, there):
 def test_a_receipt_says_what_was_agreed_to_and_how_to_end_it(here):
     fill(here)
     text = here.ok("consent", "receipt", "plain@kund.example").out
-    for part in ("Monthly newsletter", "Acme AB", "2024-01-01 10:11:12Z", "kontakt@acme.example"):
+    for part in (
+        "What:       Monthly newsletter, of Acme AB\n",
+        "2024-01-01 10:11:12Z",
+        "kontakt@acme.example",
+    ):
         assert part in text
     assert "I want the newsletter" in text
     file = here.folder / "receipt.json"
