@@ -55,7 +55,7 @@ async def test_from_the_form_to_the_button(tmp_path, viewport):
         await page.goto(f"{site.url}{path_in(letter, 'c')}")
         assert await kinds(site) == [EventKind.REQUESTED]
         await page.get_by_role("button", name="Yes, send it to me").click()
-        await page.get_by_role("heading", name="Your sign-up is confirmed").wait_for()
+        await page.get_by_role("heading", name="Thank you, that is confirmed").wait_for()
         assert await kinds(site) == [EventKind.REQUESTED, EventKind.CONFIRMED]
         assert all("422" in complaint for complaint in seen.complaints)
         assert all(url.startswith(site.url) for url in seen.requests)

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from babel import Locale
 from babel.dates import format_date
 
+from gatepost.app.dates import dates_of
 from gatepost.app.wiring import Wiring
 from gatepost.consent.dossier import Dossier, Entry, Outlook, Picture, Sent, Use, Wording
 from gatepost.consent.evidence import Fact
@@ -116,7 +117,7 @@ def render(dossier: Dossier, texts: DossierTexts, language: str, policy: Policy)
         holder=sender_title(dossier.sender),
         style=_Trusted(style),
         policy=_policy(style),
-        when=partial(_when, locale=Locale.parse(language)),
+        when=partial(_when, locale=dates_of(language)),
         answers=partial(answers, dossier=dossier),
         word=_word,
         is_code=lambda value: isinstance(value, Code),

@@ -67,15 +67,24 @@ class Stream:
 
     def title_in(self, language: str) -> str:
         """The title in `language`, else the untranslated one, else any, else the name."""
-        return _in_language(self.title, language) or self.name
+        return self.title.get(_key(self.title, language)) or self.name
+
+    def title_language(self, language: str) -> str:
+        """The language that `title_in` answers in; untranslated is the stream's own."""
+        return _key(self.title, language) or self.language
 
     def description_in(self, language: str) -> str:
         """The description in `language`, else the untranslated one, else any, else ""."""
-        return _in_language(self.description, language)
+        return self.description.get(_key(self.description, language), "")
+
+    def description_language(self, language: str) -> str:
+        """The language that `description_in` answers in; untranslated is the stream's own."""
+        return _key(self.description, language) or self.language
 
 
-def _in_language(texts: Mapping[str, str], language: str) -> str:
+def _key(texts: Mapping[str, str], language: str) -> str:
+    """Under which language there is a text."""
     for key in (language, language.partition("-")[0], "", "en"):
         if texts.get(key):
-            return texts[key]
-    return next(iter(texts.values()), "")
+            return key
+    return next(iter(texts), "")

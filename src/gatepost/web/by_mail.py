@@ -71,7 +71,7 @@ class ByMail:
             return self._pages.trouble("page", scope, 404)
         ip = visitor(scope, self._site.trusted_proxies()).ip
         if not self._pages.limits.allows(FORMS_PER_NETWORK, network_of(ip)):
-            return self._pages.too_many(FORMS_PER_NETWORK)
+            return self._pages.too_many(FORMS_PER_NETWORK, scope)
         fields = (await body.read(receive)).form() or {}
         sender = self._sender(page, scope, fields)
         if sender is None:

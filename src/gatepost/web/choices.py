@@ -110,6 +110,16 @@ def changes(
     return joined, left
 
 
+def leaving(streams: Sequence[Stream], persons: Mapping[str, Person], wish: Wish) -> Wish:
+    """The part of `wish` that turns nothing on: all of it, for whoever only leaves."""
+    turned_on = {
+        stream.name
+        for stream in streams
+        if stream.name in wish.ticked and not is_on(stream, persons.get(stream.name, STRANGER))
+    }
+    return Wish(wish.shown - turned_on, wish.ticked - turned_on, wish.nothing)
+
+
 def to_ask(
     streams: Sequence[Stream], persons: Mapping[str, Person], wish: Wish, now: datetime
 ) -> list[Stream]:

@@ -26,7 +26,7 @@ from gatepost.store import ids, people, signups, sources
 from gatepost.store.signups import SignUp
 from gatepost.store.spool.quarantine import release_by_confirmation
 from gatepost.store.transaction import Tx
-from gatepost.web import body, counters, visits
+from gatepost.web import body, counters, visits, words
 from gatepost.web.answer import Answer
 from gatepost.web.body import Receive
 from gatepost.web.page import Pages
@@ -176,7 +176,7 @@ class Confirmation:
             sender=sender,
             values={
                 "name": name,
-                "titles": [one.title_in(language) for one in asked.streams],
+                "titles": [words.title(one, language) for one in asked.streams],
                 "shown": [ids.to_text(one.id) for one in asked.waiting],
                 "preferences_path": f"p/{token}",
                 "asked_on": sign_up.requested_at,

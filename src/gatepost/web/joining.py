@@ -31,6 +31,7 @@ from gatepost.store.ids import new_id, to_text
 from gatepost.store.signups import SignUp
 from gatepost.store.subjects import lock
 from gatepost.store.transaction import Tx
+from gatepost.web import words
 from gatepost.web.choices import must_confirm
 from gatepost.web.site import Confirming, Letters
 from gatepost.web.visitor import Visitor
@@ -176,7 +177,7 @@ class Joiner:
                 note=f"asks to confirm the sign-up {to_text(number)}",
                 stream=asked[0],
                 values={
-                    "titles": [one.title_in(wanted.language) for one in asked],
+                    "titles": [words.title(one, wanted.language) for one in asked],
                     "asked_on": tx.now,
                     "until": confirming.within.after(tx.now),
                     "confirm_url": f"{wanted.sender.public_url}/{CONFIRM_PATH}{token}"
@@ -225,7 +226,7 @@ class Joiner:
             stream=stream,
             values={
                 "asked_on": tx.now,
-                "description": stream.description_in(wanted.language),
+                "description": words.description(stream, wanted.language),
             },
             one_click=Claim(to.subject, stream_tag(stream.name), number),
             submission=number,

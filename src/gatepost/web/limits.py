@@ -4,7 +4,7 @@ In: what is counted (a `Rate`), for whom, and the time on any steady clock. Out:
 bucket per key fills up again evenly; the keys asked least recently are forgotten first, so that
 a flood of keys costs no memory.
 
-A POST that withdraws is never asked about here: leaving has no limit. Visitors whose address is
+A POST that withdraws is never turned away by them: leaving has no limit. Visitors whose address is
 a private one are not told apart, and so not limited by network: behind a proxy that is not in
 `trusted_proxies` everybody would share one bucket.
 

@@ -19,6 +19,7 @@ from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store.spool.reading import received_at
 from gatepost.store.streams import KnownStream, stream_of_tag
+from gatepost.web import words
 from gatepost.web.site import Site
 
 
@@ -49,11 +50,11 @@ class Link:
 
     def title(self, language: str) -> str:
         """What the recipient knows the stream as."""
-        return self.stream.title_in(language) if self.stream else self.stream_name
+        return words.title(self.stream, language) if self.stream else self.stream_name
 
     def description(self, language: str) -> str:
         """The stream's description, "" for none."""
-        return self.stream.description_in(language) if self.stream else ""
+        return words.description(self.stream, language) if self.stream else ""
 
     @property
     def legal_name(self) -> str:

@@ -106,7 +106,7 @@ class Pages:
         return Answer(200, text, TEXT)
 
     def trouble(self, kind: str, scope: Scope, status: int, extra: Headers = ()) -> Answer:
-        """The page that says why there is no other: "link", "unavailable", "form" or "page"."""
+        """The page that says why there is no other; `kind` is one of those in the template."""
         language = self.language(scope)
         return self.page(
             "trouble", scope, language, status=status, extra=extra, values={"trouble": kind}
@@ -118,15 +118,14 @@ class Pages:
         counters.BAD_LINKS.labels(page).inc()
         ip = visitor(scope, self._site.trusted_proxies()).ip
         if not self.limits.allows(BAD_LINKS_PER_NETWORK, network_of(ip)):
-            return self.too_many(BAD_LINKS_PER_NETWORK)
+            return self.too_many(BAD_LINKS_PER_NETWORK, scope)
         maillog.bad_link(page, ip)
         return self.trouble("link", scope, 404)
 
-    @staticmethod
-    def too_many(rate: Rate) -> Answer:
-        """For whoever asks more often than a person can: short, and cheap to make."""
+    def too_many(self, rate: Rate, scope: Scope) -> Answer:
+        """For whoever asks more often than a person can, or shares a network with one who does."""
         counters.TURNED_AWAY.labels(rate.name).inc()
-        return Answer(429, "Too many requests. Please come back later.\n", TEXT, retry_later())
+        return self.trouble("many", scope, 429, retry_later())
 
     def retired(self, scope: Scope, link: Link) -> Answer:
         """The page for a link that is too old to choose by: leaving still works."""

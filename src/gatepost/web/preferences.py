@@ -19,7 +19,7 @@ from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store import people
 from gatepost.store.transaction import Tx
-from gatepost.web import body, choices, counters, visits
+from gatepost.web import body, choices, counters, visits, words
 from gatepost.web.answer import Answer
 from gatepost.web.body import Receive
 from gatepost.web.choices import Wish
@@ -66,7 +66,7 @@ class Preferences:
             return self._pages.retired(scope, link)
         visits.count("preferences", scope)
         if not self._pages.limits.allows(LOOKS_PER_LINK, link.token):
-            return self._pages.too_many(LOOKS_PER_LINK)
+            return self._pages.too_many(LOOKS_PER_LINK, scope)
         return await self._page(scope, link)
 
     async def save(self, scope: Scope, receive: Receive) -> Answer:
@@ -79,11 +79,14 @@ class Preferences:
         wish = _wish(await body.read(receive))
         if wish is None:
             return self._pages.trouble("form", scope, 400)
+        asked_for = wish
         if not wish.nothing and not self._pages.limits.allows(SAVES_PER_LINK, link.token):
-            return self._pages.too_many(SAVES_PER_LINK)
+            wish = await self._leaving(link, wish)  # that has no limit
         act = Act(link, visitor(scope, self._site.trusted_proxies()), PAGE)
         language = self._pages.language(scope, link.stream)
         lost = await self._record(act, wish, language)
+        if wish != asked_for:
+            return self._pages.too_many(SAVES_PER_LINK, scope)
         if wish.back:
             return await self._back(scope, link, wish)
         asked = await self._ask(act, wish, language)
@@ -91,13 +94,19 @@ class Preferences:
             scope, link, saved=True, lost=lost if wish.nothing else (), asked=asked
         )
 
+    async def _leaving(self, link: Link, wish: Wish) -> Wish:
+        """What of the wish takes away and turns nothing on."""
+        streams = self._streams(link)
+        persons = await self._site.store.read(lambda tx: _persons(tx, link, streams))
+        return choices.leaving(streams, persons, wish)
+
     async def _back(self, scope: Scope, link: Link, wish: Wish) -> Answer:
         """The page after an undoing, or why there was none; doing it twice is doing it once."""
         streams = [stream for stream in self._streams(link) if stream.name in wish.back]
         persons = await self._site.store.read(lambda tx: _persons(tx, link, streams))
         language = self._pages.language(scope, link.stream)
         titles = [
-            stream.title_in(language)
+            words.title(stream, language)
             for stream in streams
             if choices.is_on(stream, persons[stream.name])
         ]
@@ -147,7 +156,7 @@ class Preferences:
             return wanted
 
         asked = await site.store.write(ask)
-        return [stream.title_in(language) for stream in asked]
+        return [words.title(stream, language) for stream in asked]
 
     async def _page(
         self,
@@ -167,11 +176,11 @@ class Preferences:
         for stream in streams:
             person = persons[stream.name]
             on = choices.is_on(stream, person)
-            title, description = stream.title_in(language), stream.description_in(language)
+            title, about = words.title(stream, language), words.description(stream, language)
             locked = not on and not choices.may_join(stream, person, now)
             by_mail = locked and self._site.letters is not None
             locked = locked and not by_mail
-            lines.append(Choice(stream.name, title, description, on, locked, by_mail))
+            lines.append(Choice(stream.name, title, about, on, locked, by_mail))
         return self._pages.for_link(
             "preferences",
             scope,

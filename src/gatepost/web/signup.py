@@ -27,7 +27,7 @@ from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store.sources import SourceRecord, TextRecord, as_origin, find_source
 from gatepost.store.transaction import Tx
-from gatepost.web import body, counters, visits
+from gatepost.web import body, counters, visits, words
 from gatepost.web.answer import Answer
 from gatepost.web.body import Receive
 from gatepost.web.joining import Joiner, Wanted
@@ -199,8 +199,8 @@ class SignUpForm:
                 "streams": [
                     {
                         "name": one.name,
-                        "title": one.title_in(language),
-                        "description": one.description_in(language),
+                        "title": words.title(one, language),
+                        "description": words.description(one, language),
                         "ticked": same and one.name in filled.ticked,
                     }
                     for one in form.streams
@@ -227,8 +227,8 @@ class SignUpForm:
             values={
                 "name": form.sender.legal_name,
                 "address": address.given,
-                "asked": [one.title_in(language) for one in streams if one.double_opt_in],
-                "joined": [one.title_in(language) for one in streams if not one.double_opt_in],
+                "asked": [words.title(one, language) for one in streams if one.double_opt_in],
+                "joined": [words.title(one, language) for one in streams if not one.double_opt_in],
             },
         )
 

@@ -47,7 +47,7 @@ async def test_the_button_confirms_and_keeps_both_acts(tmp_path):
         assert page.text.count("<button") == 1
         answer = await client.post(link, data={"shown": hidden(page.text, "shown")})
         assert answer.status_code == 200
-        assert "Your sign-up is confirmed" in answer.text
+        assert "Thank you, that is confirmed" in answer.text
         asked, confirmed = await events(site)
         assert (asked.kind, confirmed.kind) == (EventKind.REQUESTED, EventKind.CONFIRMED)
         assert confirmed.at > asked.at

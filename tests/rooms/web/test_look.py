@@ -252,7 +252,7 @@ async def test_a_withdrawal_has_no_rate(tmp_path):
         served(tmp_path, proxies=("127.0.0.0/8",)) as site,
         httpx.AsyncClient(base_url=site.url, headers=proxied) as client,
     ):
-        subject = await site.subscribe("anna@example.org", "newsletter")
+        subject = await site.subscribe("anna@example.org", "newsletter", "club")
         link = f"/u/{site.token(subject)}"
         guess = partial(client.get, "/u/guessed")
         assert await until_turned_away(guess) == 404
@@ -262,8 +262,21 @@ async def test_a_withdrawal_has_no_rate(tmp_path):
         assert (await client.post(link)).status_code == 200
         assert len(await site.facts(subject)) == 1
         choose = f"/p/{site.token(subject, purpose='p')}"
-        save = partial(client.post, choose, data={"action": "save"})
-        assert await until_turned_away(save) == 200
+
+        async def come_and_go():
+            without = await client.post(choose, data={"action": "save", "shown": "events"})
+            assert without.status_code == 200
+            return await client.post(choose, data=with_events)
+
+        limits = site.door._pages.limits
+        limits._clock = partial(float, limits._clock())  # nothing fills up again meanwhile
+        with_events = {"action": "save", "shown": ["events", "newsletter"], "on": "events"}
+        assert await until_turned_away(come_and_go) == 200
+        before = len(await site.facts(subject))
+        both = {"action": "save", "shown": ["club", "events"], "on": "events"}
+        assert (await client.post(choose, data=both)).status_code == 429
+        (left,) = (await site.facts(subject))[before:]
+        assert left.stream == "club"  # what takes away was done, what turns on was not
         everything = await client.post(choose, data={"action": "nothing"})
         assert everything.status_code == 200
-        assert len(await site.facts(subject)) == 2
+        assert len(await site.facts(subject)) == before + 2

@@ -110,7 +110,7 @@ async def test_double_opt_in_is_asked_for_with_one_neutral_letter(tmp_path):
     ):
         await site.store.write(add_form)
         answer = await client.post("/subscribe/web", data=await filled(site, "club"))
-        assert "only then does your sign-up count" in answer.text
+        assert "only then are you signed up" in answer.text
         (asked,) = await facts(site)
         assert asked.kind is EventKind.REQUESTED
         assert (asked.stream, asked.source, asked.text_version) == ("club", "web", "1")
