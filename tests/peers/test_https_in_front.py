@@ -322,6 +322,20 @@ def test_two_lengths_are_no_way_to_a_second_request(world, framing):
     assert not world.withdrawals(hidden)
 
 
+def test_an_upgrade_is_no_way_to_a_second_request(world):
+    """Caddy hands on what a visitor offers; Gatepost then ends the connection that both share."""
+    _, link = world.somebody()
+    hidden, secret = world.somebody()
+    inner = (
+        f"POST {urlsplit(secret).path} HTTP/1.1\r\nHost: {HOSTS[0]}\r\nContent-Length: 0\r\n\r\n"
+    )
+    offer = {"Connection": "Upgrade", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABk"}
+    for _ in range(5):
+        assert world.front.ask("POST", link, inner.encode(), offer).status == 200
+        assert world.front.ask("GET", f"{BASES['newsletter']}/healthz").text == "ok\n"
+    assert not world.withdrawals(hidden)
+
+
 def test_a_store_that_is_away_is_told_as_it_is(world):
     """R8058-13: 503 with Retry-After passes the proxy, and the next try leaves."""
     address, link = world.somebody()

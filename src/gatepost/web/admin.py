@@ -1,7 +1,8 @@
 """The administrators' application: metrics and health, on a listener of its own.
 
 In: ASGI requests. Out: `/metrics` in the format that the scraper asks for, `/healthz` and
-`/readyz`; the API under `/api`. It is bound to loopback unless configured otherwise.
+`/readyz`; the API under `/api`. It is bound to loopback unless configured otherwise. Whatever else
+is asked for is refused as the API refuses, with the headers that every answer has.
 """
 
 import os
@@ -11,9 +12,11 @@ from fastapi.responses import Response
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.exceptions import HTTPException
 
-from gatepost.web.answer import Answer
+from gatepost.web.answer import Answer, Headers
 from gatepost.web.api.application import add_api
+from gatepost.web.api.problems import Problem
 from gatepost.web.api.questions import Questions
 from gatepost.web.health import LOOK, add_health
 from gatepost.web.site import Site
@@ -32,7 +35,16 @@ def admin_app(site: Site, questions: Questions) -> FastAPI:
     app.add_api_route("/metrics", metrics, methods=[*LOOK])
     add_health(app, site, tell=True)
     add_api(app, site, questions)
+    app.add_exception_handler(HTTPException, _refused)
     return app
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    allowed = (error.headers or {}).get("Allow", "") if isinstance(error, HTTPException) else ""
+    extra: Headers = ((b"allow", allowed.encode("ascii")),) if allowed else ()
+    detail = "the method is not for this" if status == 405 else "there is nothing here"
+    return Problem(status, detail, extra).answer().response()
 
 
 def _registry() -> CollectorRegistry:

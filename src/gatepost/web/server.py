@@ -15,6 +15,8 @@ from typing import Any
 
 import uvicorn
 
+from gatepost.web.connection import Connection
+
 STOP_WITHIN_SECONDS = 5
 _KEEP_ALIVE_SECONDS = 15
 _BACKLOG = 2048
@@ -49,11 +51,11 @@ class Server:
         config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="warning",
+            log_level="error",  # what is no HTTP is no news, and anybody can send it
             access_log=False,
             proxy_headers=False,
             server_header=False,

@@ -1,13 +1,15 @@
 """The gate before the API: a key before anything is read, bounds on what is, answers to all.
 
 In: ASGI requests below `/api`. Out: the same for the rooms behind, with the key in the scope.
-Nobody without a key makes us read a body; nobody with one more than `MOST_BYTES` of it. A store
-out of reach and what nobody foresaw are 503 with Retry-After, never a traceback.
+Nobody without a key makes us read a body; nobody with one more than `MOST_BYTES` of it, or for
+longer than `BODY_WITHIN_SECONDS`. A store out of reach and what nobody foresaw are 503 with
+Retry-After, never a traceback.
 
 *Known limits:* wrong keys are not counted against anybody: 256 random bits are not guessed, and
 the listener is not for strangers.
 """
 
+import asyncio
 from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any
@@ -24,9 +26,11 @@ from gatepost.web.server import Application
 from gatepost.web.visitor import Scope, header
 
 MOST_BYTES = 8 * 1024 * 1024
+BODY_WITHIN_SECONDS = 60.0
 KEY = "gatepost.api_key"  # where in the scope the rooms find it
 ENDED_BY = "gatepost.ended_by"  # the refusal that ended the reading of the body
 TOO_LARGE = Problem(413, f"a request has at most {MOST_BYTES} bytes: send it in parts")
+TOO_SLOW = Problem(408, "the rest of the request did not come")
 _OPEN = ("/docs", "/docs.css", "/openapi.json")
 _ALWAYS: Headers = (
     (b"cache-control", b"no-store"),
@@ -106,15 +110,26 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
     length = header(scope, b"content-length")
     if length.isdigit() and int(length) > MOST_BYTES:
         raise TOO_LARGE
-    seen = 0
+    seen, whole = 0, False
+    deadline = asyncio.get_running_loop().time() + BODY_WITHIN_SECONDS
 
     async def receive_on() -> MutableMapping[str, Any]:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, whole
+        try:
+            async with asyncio.timeout_at(None if whole else deadline):
+                message = await receive()
+        except TimeoutError:
+            raise _ended(scope, TOO_SLOW) from None
         seen += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
         if seen > MOST_BYTES:
-            scope[ENDED_BY] = TOO_LARGE  # FastAPI takes whatever is raised here for bad JSON
-            raise TOO_LARGE
+            raise _ended(scope, TOO_LARGE)
         return message
 
     return receive_on
+
+
+def _ended(scope: Scope, by: Problem) -> Problem:
+    """`by`, left in the scope as well: FastAPI takes whatever reading raises for bad JSON."""
+    scope[ENDED_BY] = by
+    return by

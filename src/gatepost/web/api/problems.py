@@ -33,6 +33,7 @@ _MEANINGS = {
     401: "No key, or none that is one.",
     403: "The key has not the scope.",
     404: "There is no such thing, or it belongs to another sender.",
+    408: "The rest of the request did not come.",
     409: "Only the person can do that.",
     413: "The request is too large.",
     422: "The request is not what is asked for.",
