@@ -173,7 +173,7 @@ def test_every_word_is_in_the_language_of_the_reader(plain, texts):
     pages = {tag: making.render(found, texts, tag, POLICY) for tag in LANGUAGES}
     assert "29 februari 2024, 09:30:05 UTC" in pages["sv"]
     assert "29. Februar 2024, 09:30:05 UTC" in pages["de"]
-    assert "February 29, 2024, 09:30:05 UTC" in pages["en"]
+    assert "29 February 2024, 09:30:05 UTC" in pages["en"]
     assert "När samlades adressen in?" in pages["sv"]
     assert "Hvornår blev adressen indsamlet?" in pages["da"]
     for tag in set(LANGUAGES) - {"en"}:
