@@ -4,7 +4,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gatepost.app.farewell import Farewell
-from gatepost.app.texts import Texts
 from gatepost.consent.bases import Bases
 from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
 from gatepost.flow.accept.door import Role
@@ -19,7 +18,7 @@ from gatepost.store.engine import Store
 from gatepost.store.ids import new_id
 from gatepost.store.streams import KnownStream, remember_streams
 from gatepost.store.tables import mail as tables
-from support.site import correspondence
+from support.site import correspondence, texts
 from support.smtp_talk import connected
 from support.submissions import rows_of
 
@@ -99,7 +98,6 @@ async def station(folder, *, soft_limit=3, senders=None):
         keys = store.keys
         here = Station(store, Ring(keys.link_keys, keys.link_current, keys.link_compromised))
         here.senders = dict(senders or here.senders)
-        texts = Texts()
 
         def policy():
             return Policy(streams=STREAMS, senders=here.senders, bases=Bases.built_in())
@@ -108,7 +106,7 @@ async def station(folder, *, soft_limit=3, senders=None):
 
         def confirm(stream, known, sender):
             title = stream.title_in("en") if stream else known.name
-            return texts.confirmation(title, sender, stream.language if stream else "en")
+            return texts().confirmation(title, sender, stream.language if stream else "en")
 
         returns = Returns(
             store=store,

@@ -33,8 +33,18 @@ class Farewell:
         self._policy = policy
         self._ring = ring
 
-    def write(self, tx: Tx, claim: Claim, known: KnownStream, language: str) -> Address | None:
-        """Whom it was written to; `None` if there is none to write."""
+    def write(
+        self,
+        tx: Tx,
+        claim: Claim,
+        known: KnownStream,
+        language: str,
+        asked_by: Address | None = None,
+    ) -> Address | None:
+        """Whom it was written to; `None` if there is none to write.
+
+        To the person who left by a mail, `asked_by`, it is the reply to that (RD-5).
+        """
         streams: Mapping[str, Stream] = self._policy().streams
         senders: Mapping[str, Sender] = self._policy().senders
         stream, sender = streams.get(known.name), senders.get(known.sender)
@@ -52,6 +62,9 @@ class Farewell:
             language=language,
             note="notice of a withdrawal",
             stream=stream,
+            auto="auto-replied"
+            if asked_by is not None and asked_by.key == to.key
+            else "auto-generated",
             values={"link": f"{sender.public_url.rstrip('/')}/u/{token}?lang={language}"},
         )
         return to

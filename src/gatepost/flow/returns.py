@@ -54,7 +54,7 @@ MAX_HOPS = 100  # Received fields (RFC 5321 §6.3)
 TAKEN = Reply(250, "2.0.0", "Taken")
 NOBODY = Reply(550, "5.2.1", "Nobody reads this mailbox")
 
-Notify = Callable[[Tx, Claim, KnownStream, str], Address | None]
+Notify = Callable[[Tx, Claim, KnownStream, str, Address], Address | None]
 Confirm = Callable[[Stream | None, KnownStream, Sender], tuple[str, str]]
 
 
@@ -125,7 +125,9 @@ class _Settled:
         self.taken = True
 
 
-def _nobody(_tx: Tx, _claim: Claim, _known: KnownStream, _language: str) -> Address | None:
+def _nobody(
+    _tx: Tx, _claim: Claim, _known: KnownStream, _language: str, _asked_by: Address
+) -> Address | None:
     return None
 
 
@@ -330,13 +332,16 @@ class Returns:
             self._answer(tx, post, left, known)
 
     def _answer(self, tx: Tx, post: _Post, left: Left, known: KnownStream) -> None:
-        """Answers once, a person only, and only the envelope sender (RD-5, RD-6)."""
+        """Answers once, a person only, and only the envelope sender (RD-5, RD-6).
+
+        A program that writes is a mail client's one click, and tells nobody.
+        """
         policy, mail_from = self._policy(), post.envelope.mail_from
         sender, stream = policy.senders.get(known.sender), policy.streams.get(known.name)
-        noticed = self._notify(tx, left.claim, known, stream.language if stream else "")
         to = _address(mail_from)
         if sender is None or to is None or is_automatic(post.message, mail_from):
             return
+        noticed = self._notify(tx, left.claim, known, stream.language if stream else "", to)
         if noticed is not None and noticed.key == to.key:
             return  # who asked is told already, with a way to undo it
         subject, text = self._confirm(stream, known, sender)

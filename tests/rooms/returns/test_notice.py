@@ -21,8 +21,8 @@ async def here(tmp_path):
         yield opened
 
 
-async def send(here, anna, mail_from):
-    mail = leaving(here.token(anna, Purpose.MAILTO))
+async def send(here, anna, mail_from, header=""):
+    mail = leaving(here.token(anna, Purpose.MAILTO), header=header)
     assert (await here.send(mail, LEAVE, mail_from=mail_from)).status == "250 2.0.0"
 
 
@@ -39,7 +39,7 @@ async def test_one_letter_with_a_way_back(here):
     for _ in range(2):
         await send(here, anna, "anna@example.org")
     ((to, auto, text),) = texts(here)
-    assert (to, auto) == ("anna@example.org", "auto-generated")
+    assert (to, auto) == ("anna@example.org", "auto-replied")  # RD-5: it is the reply
     token = re.search(r"https://mail\.example\.org/u/([\w-]{49})\?lang=en", text).group(1)
     assert here.ring.open(Purpose.UNSUBSCRIBE, token).subject == anna
 
@@ -53,6 +53,18 @@ async def test_who_wrote_from_elsewhere_is_answered_and_the_person_told(here):
         "anna@example.org": "auto-generated",
         "assistant@example.org": "auto-replied",
     }
+
+
+@pytest.mark.parametrize(
+    ("header", "mail_from"),
+    [("Auto-Submitted: auto-generated\n", "anna@example.org"), ("", "")],
+)
+async def test_a_mail_program_that_leaves_by_itself_tells_nobody(here, header, mail_from):
+    """It is its user's one click (RD-6)."""
+    anna = here.person()
+    await send(here, anna, mail_from, header)
+    assert len(here.facts(anna)) == 1
+    assert here.letters() == []
 
 
 async def test_without_the_setting_there_is_the_answer_only(here):
