@@ -57,6 +57,18 @@ def store_url(engine, request):
 
 
 @pytest.fixture
+def empty_url(engine, request):
+    """The same without a schema: where an older one is to be made."""
+    if engine == "sqlite":
+        yield ""
+        return
+    server = request.getfixturevalue("postgres_server")
+    url = server.database(empty=True)
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
 def store(store_url, tmp_path):
     """An open store, on each engine."""
     from gatepost.store.engine import Store

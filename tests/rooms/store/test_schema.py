@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, inspect, make_url, text
 from sqlmodel import SQLModel
 
 from gatepost.store import schema, tables
@@ -38,16 +38,17 @@ def test_the_history_is_one_line():
 
 
 @pytest.mark.parametrize("revision", schema.revisions()[:-1])
-def test_a_store_of_an_earlier_version_is_brought_up_to_date(store_url, tmp_path, revision):
-    made = make_url(store_url or f"sqlite:///{tmp_path / DATABASE}")
-    engine = create_engine(made.set(drivername="postgresql+psycopg") if store_url else made)
+def test_a_store_of_an_earlier_version_is_brought_up_to_date(empty_url, tmp_path, revision):
+    made = make_url(empty_url or f"sqlite:///{tmp_path / DATABASE}")
+    engine = create_engine(made.set(drivername="postgresql+psycopg") if empty_url else made)
     config = Config()
     config.set_main_option("script_location", str(schema.MIGRATIONS))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
+        assert not inspect(connection).get_table_names()  # else the upgrade does nothing
         command.upgrade(config, revision)
     engine.dispose()
-    with Store.open(store_url, tmp_path) as store:
+    with Store.open(empty_url, tmp_path) as store:
         assert store.write_now(differences) == []
 
 

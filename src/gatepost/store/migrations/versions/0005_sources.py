@@ -33,12 +33,14 @@ def upgrade() -> None:
             "source", sa.Column(name, sa.String(), nullable=False, server_default=default)
         )
     for name, passes in (("names_company", False), ("prominent", False), ("names_sender", True)):
-        default = sa.true() if passes else sa.false()
-        column = sa.Column(name, sa.Boolean(), nullable=False, server_default=default)
-        op.add_column("consent_text", column)
+        given = sa.true() if passes else sa.false()
+        op.add_column(
+            "consent_text", sa.Column(name, sa.Boolean(), nullable=False, server_default=given)
+        )
     for name in ("lint", "accepted_lint"):
-        column = sa.Column(name, sa.String(), nullable=False, server_default="")
-        op.add_column("consent_text", column)
+        op.add_column(
+            "consent_text", sa.Column(name, sa.String(), nullable=False, server_default="")
+        )
     op.add_column("consent_text", sa.Column("activated_ms", sa.BigInteger()))
     op.execute(f"UPDATE consent_text SET activated_ms = created_ms WHERE {_VALID}")  # noqa: S608
     op.execute("UPDATE consent_text SET active = false WHERE activated_ms IS NULL")
