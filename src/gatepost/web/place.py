@@ -4,10 +4,14 @@ In: the ASGI scope, and the paths that public URLs have. Out: a scope whose `pat
 pages' root, whether the reverse proxy took the prefix away or not, and `root(scope)`, the
 relative way there, which every link on a page begins with. Nothing is taken from `Host`.
 
+A prefix that no public URL has any more is taken away, too: mails of the time before it changed,
+or of a sender that left the configuration, still have it in their links (HR-5, R8058-15).
+
 *Known limits:* a public URL whose path is that of a page (`/u`) works only behind a proxy that
 treats both alike, which those of the guides do.
 """
 
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -18,6 +22,7 @@ _FIRST_STEPS = frozenset(
     {"u", "p", "c", "subscribe", "privacy", "manage", "static"}
     | {"healthz", "readyz", "robots.txt", "favicon.ico"}
 )
+_OF_BEFORE = re.compile(rf"(?:/[^/]+)+?(?=/(?:{'|'.join(map(re.escape, _FIRST_STEPS))})(?:/|\Z))")
 
 
 def prefixes(urls: Iterable[str]) -> tuple[str, ...]:
@@ -32,12 +37,9 @@ def placed(scope: Scope, known: Iterable[str]) -> Scope:
     # A slash that came as %2F is none to a browser that resolves a relative link.
     raw = scope.get("raw_path") or path.encode()
     steps = raw.partition(b"?")[0].count(b"/") - 1
-    for prefix in known:
-        rest = path.removeprefix(prefix)
-        if rest != path and rest.startswith("/") and _is_ours(rest):
-            path = rest
-            steps -= prefix.count("/")
-            break
+    prefix = _prefix(path, known)
+    path = path.removeprefix(prefix)
+    steps -= prefix.count("/")
     return {**scope, "path": path, _ROOT: "../" * max(steps, 0)}
 
 
@@ -45,6 +47,16 @@ def root(scope: Scope) -> str:
     """The way from the request's page to the pages' root, such as `../`."""
     found: str = scope[_ROOT]
     return found or "./"
+
+
+def _prefix(path: str, known: Iterable[str]) -> str:
+    """What stands before the pages' root, "" for nothing."""
+    for prefix in known:
+        rest = path.removeprefix(prefix)
+        if rest != path and rest.startswith("/") and _is_ours(rest):
+            return prefix
+    before = None if _is_ours(path) else _OF_BEFORE.match(path)
+    return before.group() if before else ""
 
 
 def _is_ours(path: str) -> bool:

@@ -144,7 +144,11 @@ def where(path, urls=(), raw=None):
         ("/out/privacy", ["https://a.example/out"], ("/privacy", "./")),
         ("/u/token", ["https://a.example/out"], ("/u/token", "../")),
         ("/out/other", ["https://a.example/out"], ("/out/other", "../")),
-        ("/outer/u/x", ["https://a.example/out"], ("/outer/u/x", "../../")),
+        ("/outer/u/x", ["https://a.example/out"], ("/u/x", "../")),
+        ("/of/before/u/x", [], ("/u/x", "../")),
+        ("/of/before/privacy", ["https://a.example/out"], ("/privacy", "./")),
+        ("/of/before/other", ["https://a.example/out"], ("/of/before/other", "../../")),
+        ("/p/u/x", [], ("/p/u/x", "../../")),
         ("/a/b/u/x", ["https://a.example/a", "https://b.example/a/b"], ("/u/x", "../")),
         ("/u/token", ["https://a.example/u"], ("/u/token", "../")),
         ("/u/u/token", ["https://a.example/u"], ("/u/token", "../")),
@@ -173,6 +177,25 @@ async def test_links_work_behind_a_proxy_that_strips_and_one_that_does_not(tmp_p
                 below = link.removeprefix("https://a.example")
                 for path in (below, below.removeprefix("/out")):
                     assert (await client.get(path)).status_code == 200
+
+
+async def test_a_link_outlives_the_path_of_its_public_url(tmp_path):
+    """HR-5, R8058-15: the sender is gone from the configuration, or its URL has changed."""
+    async with (
+        served(tmp_path, retired={"old": "gone"}) as site,
+        httpx.AsyncClient(base_url=site.url) as client,
+    ):
+        subject = await site.subscribe("anna@example.org", "newsletter")
+        for stream, sender in (("newsletter", "acme"), ("old", "gone")):
+            link = f"/of/before/u/{site.token(subject, stream)}"
+            page = await client.get(link)
+            assert page.status_code == 200
+            for found in re.findall(r'(?:href|src)="([^"?]+)[^"]*"', page.text):
+                if "//" not in found:
+                    assert (await client.get(str(page.url.join(found)))).status_code == 200
+            body = {"List-Unsubscribe": "One-Click"}
+            assert (await client.post(link, data=body)).status_code == 200
+            assert site.withdrawn[-1] == (subject, sender, stream)
 
 
 async def test_a_page_is_its_token_s_sender_s_whatever_the_host(tmp_path):
