@@ -157,13 +157,16 @@ def _portions(tasks, keys, processes):
             for task in tasks:
                 waiting.append((task, pool.submit(_rows, task)))
                 if len(waiting) >= processes * AHEAD:
-                    task, rows = waiting.popleft()
-                    yield task, *rows.result()
+                    yield _taken(*waiting.popleft())
             while waiting:
-                task, rows = waiting.popleft()
-                yield task, *rows.result()
+                yield _taken(*waiting.popleft())
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _taken(task, future):
+    rows, digests = future.result()
+    return task, rows, digests
 
 
 def _insert(database, name, values):
@@ -193,7 +196,7 @@ _keys = None
 
 
 def _start(folder: Path):
-    global _keys
+    global _keys  # noqa: PLW0603  a worker process has one task
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever is asked to stop stops us
     _keys = load(folder, create=False)
 
