@@ -81,7 +81,7 @@ def test_old_links_live_through_a_rotation(running):
     gateway.run("keys", "rotate", "--compromised", "0")
     leave, choose = old[ANNA]
     for _ in range(8):
-        assert [request("GET", link) for link in (leave, choose)] == [200, 404]
+        assert [request("GET", link) for link in (leave, choose)] == [200, 410]
         assert [request("GET", link) for link in new[ANNA]] == [200, 200]
     assert "First words of Acme AB" in body_of(leave)
     shown = json.loads(gateway.run("consent", "show", ANNA, "--json").stdout)

@@ -61,7 +61,7 @@ class Preferences:
         """The page as things stand. Raises `StoreUnavailable`."""
         link = await self._links.open(Purpose.PREFERENCES, token_in(scope))
         if link is None:
-            return self._pages.foreign(scope)
+            return self._foreign(scope)
         if link.is_retired:
             return self._pages.retired(scope, link)
         visits.count("preferences", scope)
@@ -73,7 +73,7 @@ class Preferences:
         """Records the changes, then the page. Raises `StoreUnavailable`."""
         link = await self._links.open(Purpose.PREFERENCES, token_in(scope))
         if link is None:
-            return self._pages.foreign(scope)
+            return self._foreign(scope)
         if link.is_retired:
             return self._pages.retired(scope, link)
         wish = _wish(await body.read(receive))
@@ -93,6 +93,12 @@ class Preferences:
         return await self._page(
             scope, link, saved=True, lost=lost if wish.nothing else (), asked=asked
         )
+
+    def _foreign(self, scope: Scope) -> Answer:
+        """For a token that does not open: one of a compromised key is told from an altered one."""
+        if self._site.ring().is_compromised(token_in(scope)):
+            return self._pages.trouble("out-of-use", scope, 410)
+        return self._pages.foreign(scope)
 
     async def _leaving(self, link: Link, wish: Wish) -> Wish:
         """What of the wish takes away and turns nothing on."""

@@ -213,7 +213,13 @@ async def test_a_compromised_key_lets_people_leave_and_nothing_else(tmp_path):
         page = Page((await client.get(f"/u/{leave}")).text)
         assert "Unsubscribe from" in page.text
         assert not any("p/" in link for link in page.values("a", "href"))
-        assert (await client.get(f"/p/{choose}")).status_code == 404
+        for shown in (
+            await client.get(f"/p/{choose}"),
+            await client.post(f"/p/{choose}", data={"action": "nothing"}),
+        ):
+            assert shown.status_code == 410
+            assert "use the link in a newer mail" in shown.text
+        assert await site.facts(subject) == []
         assert (await client.post(f"/u/{leave}")).status_code == 200
         assert len(await site.facts(subject)) == 1
         done = Page((await client.post(f"/u/{leave}", data={"page": "1"})).text)
