@@ -55,7 +55,9 @@ def must_confirm(stream: Stream, person: Person) -> bool:
     After a complaint, a bounce or an erasure that holds for every stream: only the person, or a
     mail that arrives, can lift them (E4).
     """
-    return stream.double_opt_in or any(one.reason in _LIFTED_BY_MAIL for one in person.suppressions)
+    if stream.double_opt_in or person.erased_at is not None:
+        return True
+    return any(one.reason in _LIFTED_BY_MAIL for one in person.suppressions)
 
 
 def may_join(stream: Stream, person: Person, now: datetime) -> bool:

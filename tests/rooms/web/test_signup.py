@@ -165,6 +165,24 @@ async def test_after_a_complaint_or_a_bounce_one_must_confirm(tmp_path, reason):
         assert answer.text == stranger.text.replace("bo@example.org", "anna@example.org")
 
 
+@pytest.mark.parametrize("extent", ["rest", "all"])
+async def test_after_an_erasure_one_must_confirm(tmp_path, extent):
+    """Whoever knows the address of somebody erased does not bring mail to them."""
+    async with (
+        served(tmp_path, letters=True) as site,
+        httpx.AsyncClient(base_url=site.url) as client,
+    ):
+        await site.store.write(add_form)
+        await site.subscribe(ANNA.given, "newsletter")
+        gone = Fact(kind=EventKind.ERASED, at=site.store.now(), rule="request", extent=extent)
+        await site.store.write(lambda tx: people.record(tx, ANNA, [gone]))
+        await client.post("/subscribe/web", data=await filled(site, "newsletter"))
+        assert (await facts(site))[-1].kind is EventKind.REQUESTED
+        (confirm,) = letters(site.store)
+        await client.post(path_in(confirm, "c"))
+        assert (await facts(site))[-1].kind is EventKind.CONFIRMED
+
+
 async def test_the_same_answer_whoever_it_is(tmp_path):
     """Known, unknown, suppressed by hand: one page, one status (SO-14)."""
     async with (
