@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self):
         self._client.answered(self, self._parser.get_status_code(), time.perf_counter() - self._due)
 
-    def connection_lost(self, error):
+    def connection_lost(self, _error):
         self._client.lost(self._due is not None)
 
 
@@ -107,7 +107,7 @@ class Client:
         await self.done
         return {
             "seconds": time.perf_counter() - begun,
-            "waits": self.waits,
+            "waits": self.waits if self._rate else [],
             "wrong": self.wrong,
         }
 
@@ -121,7 +121,7 @@ class Client:
             self.free.popleft().post(due if self._rate else now, self._paths.popleft())
 
     def answered(self, connection, status, wait):
-        self.waits.append(wait)
+        self.waits.append(round(wait, 5))
         self.wrong += status != 200
         self._left -= 1
         self.free.append(connection)

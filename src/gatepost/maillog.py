@@ -258,9 +258,10 @@ def upstream_changed(upstream: str, healthy: bool, reply: str) -> None:
 # What comes back
 
 
-def withdrawn(subject: str, sender: str, stream: str, method: str) -> None:
-    """Somebody left: `stream` is "" for everything of the sender."""
-    _log.info("withdrawn", subject=subject, sender=sender, stream=stream or "*", method=method)
+def withdrawn(subjects: Sequence[str], sender: str, stream: str, method: str) -> None:
+    """Somebody left, or many at once: `stream` is "" for everything of the sender."""
+    who = {"subject": subjects[0]} if len(subjects) == 1 else {"subjects": list(subjects)}
+    _log.info("withdrawn", **who, sender=sender, stream=stream or "*", method=method)
 
 
 def signed_up(

@@ -24,6 +24,7 @@ from gatepost.app.dossier import Dossiers
 from gatepost.app.farewell import Farewell
 from gatepost.app.holders import holders
 from gatepost.app.housekeeping import Housekeeping, quarantine_until
+from gatepost.app.leavings import Leavings
 from gatepost.app.link_keys import LinkKeys
 from gatepost.app.notices import Notices
 from gatepost.app.onward.configured import onward_for
@@ -48,7 +49,6 @@ from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store import campaigns, content
 from gatepost.store.engine import Store, StoreUnavailable
-from gatepost.store.ids import to_text
 from gatepost.store.spool.leases import recover
 from gatepost.store.streams import KnownStream, remember_streams
 from gatepost.web.admin import admin_app
@@ -72,6 +72,7 @@ class Gateway:
         self._place = place or Place(0, 1)
         self._leads = self._place.number == 0
         self._stack = AsyncExitStack()
+        self._leavings = Leavings()
         self.smtp: list[Listener] = []
         self.pages: Server | None = None
         self.admin: Server | None = None
@@ -306,7 +307,7 @@ class Gateway:
 
     def _on_withdrawn(self, subject: int, sender: str, stream: str, how: str = "web") -> None:
         self._keep_back(subject, sender, stream)
-        maillog.withdrawn(to_text(subject), sender, stream, how)
+        self._leavings.add(subject, sender, stream, how)
 
     def _keep_back(self, subject: int, sender: str, stream: str) -> None:
         """Before a withdrawal is answered: no copy of ours starts from here on (promise 3)."""

@@ -14,6 +14,7 @@ _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _VALUES |= {"i": 1, "l": 1, "o": 0}
 _LENGTH = 13
 _LIMIT = 1 << 63
+_SHIFTS = range(60, -1, -5)
 _STEP_BITS = 20
 
 
@@ -41,7 +42,7 @@ def to_text(number: int) -> str:
     """The 13 characters for people. Raises `ValueError` outside 1 … 2**63 - 1."""
     if not 0 < number < _LIMIT:
         raise ValueError(f"{number} is no id")
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(60, -1, -5))
+    return "".join([_ALPHABET[number >> shift & 31] for shift in _SHIFTS])
 
 
 def from_text(text: str) -> int:

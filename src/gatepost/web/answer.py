@@ -70,15 +70,33 @@ class Answer:
 
     async def send(self, send: Send) -> None:
         """Sends it as ASGI messages; the server leaves the body out for HEAD."""
-        start = {"type": "http.response.start", "status": self.status, "headers": self.headers()}
-        await send(start)
-        await send({"type": "http.response.body", "body": self.body})
+        await self.prepared().send(send)
+
+    def prepared(self) -> "Prepared":
+        """The same, to be sent many times."""
+        return Prepared(self)
 
     def response(self) -> Response:
         """The same for FastAPI."""
         response = Response(self.body, self.status)
         response.raw_headers = self.headers()
         return response
+
+
+class Prepared:
+    """An answer as the messages it is sent by."""
+
+    __slots__ = ("_body", "_start")
+
+    def __init__(self, answer: Answer) -> None:
+        status, headers = answer.status, answer.headers()
+        self._start = {"type": "http.response.start", "status": status, "headers": headers}
+        self._body = {"type": "http.response.body", "body": answer.body}
+
+    async def send(self, send: Send) -> None:
+        """Sends it as ASGI messages; the server leaves the body out for HEAD."""
+        await send(self._start)
+        await send(self._body)
 
 
 def retry_later() -> Headers:

@@ -22,6 +22,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gatepost.web.gathering import Gathering
+
 HEAD_WITHIN_SECONDS = 20.0
 REST_WITHIN_SECONDS = 5.0
 MOST_HEAD_BYTES = 64 * 1024
@@ -46,7 +48,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there; it has as long for its first head as for any."""
-        super().connection_made(transport)
+        super().connection_made(Gathering(transport, self.loop))  # type: ignore[arg-type]
         self._end_within(HEAD_WITHIN_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -13,7 +13,7 @@ from gatepost import maillog
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.web import counters
-from gatepost.web.answer import TEXT, Answer, Headers, retry_later
+from gatepost.web.answer import TEXT, Answer, Headers, Prepared, retry_later
 from gatepost.web.branding import Branding
 from gatepost.web.limits import BAD_LINKS_PER_NETWORK, Limits, Rate, network_of
 from gatepost.web.links import Link
@@ -33,6 +33,8 @@ class Pages:
         self._site = site
         self.branding = Branding(site)
         self.limits = Limits(time.monotonic)
+        self._done: dict[tuple[str, str, str], Prepared] = {}
+        self._done_for: object = None
 
     def language(self, scope: Scope, stream: Stream | None = None) -> str:
         """By the link's `?lang=`, else the stream's, else the browser's, else English."""
@@ -94,16 +96,24 @@ class Pages:
             },
         )
 
-    def one_click_done(self, scope: Scope, link: Link) -> Answer:
-        """The short text for a mail client, which shows it to nobody (R8058-13)."""
+    def one_click_done(self, scope: Scope, link: Link) -> Prepared:
+        """The short text for a mail client, which shows it to nobody (R8058-13).
+
+        A mailing brings thousands of them at once, so each is made once per configuration.
+        """
+        streams = self._site.streams()
+        if streams is not self._done_for:  # reloaded, and the texts with them
+            self._done_for, self._done = streams, {}
         language = self.language(scope, link.stream)
-        text = self._site.texts.render(
-            "pages/unsubscribed.txt",
-            language,
-            name=link.legal_name,
-            title=link.title(language),
-        )
-        return Answer(200, text, TEXT)
+        key = link.legal_name, link.title(language), language
+        done = self._done.get(key)
+        if done is None:
+            name, title, _ = key
+            text = self._site.texts.render(
+                "pages/unsubscribed.txt", language, name=name, title=title
+            )
+            done = self._done[key] = Answer(200, text, TEXT).prepared()
+        return done
 
     def trouble(self, kind: str, scope: Scope, status: int, extra: Headers = ()) -> Answer:
         """The page that says why there is no other; `kind` is one of those in the template."""

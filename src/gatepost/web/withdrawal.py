@@ -12,6 +12,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cache
+
+from prometheus_client import Counter
 
 from gatepost.consent.evidence import EventKind, Fact, TextState
 from gatepost.consent.leaving import has_left, left_at
@@ -21,7 +24,7 @@ from gatepost.store import ids, people
 from gatepost.store.streams import KnownStream
 from gatepost.store.transaction import BatchOp, Tx
 from gatepost.web import body, choices, counters, visits
-from gatepost.web.answer import Answer
+from gatepost.web.answer import Answer, Prepared
 from gatepost.web.body import Receive
 from gatepost.web.limits import LOOKS_PER_LINK
 from gatepost.web.links import Link, Links
@@ -34,6 +37,12 @@ ONE_CLICK = "one-click"
 PAGE = "page"
 _BUTTON = f"{PAGE_FIELD}=1".encode()
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@cache
+def _counter_of(method: str) -> Counter:
+    """One counter; finding it costs more than counting."""
+    return counters.WITHDRAWALS.labels(method)
 
 
 def _tell_nobody(_: Tx) -> None:
@@ -105,7 +114,7 @@ class Withdrawal:
             return self._done(scope, link, person, just_now=False)
         return self._pages.for_link("unsubscribe", scope, link)
 
-    async def answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def answer(self, scope: Scope, receive: Receive) -> Answer | Prepared:
         """Withdraws and says so. Raises `StoreUnavailable`."""
         link = await self._links.open(Purpose.UNSUBSCRIBE, token_in(scope))
         if link is None:
@@ -161,7 +170,7 @@ async def withdraw(site: Site, act: Act) -> None:
     match await site.store.batch(WITHDRAW, act):
         case Left.NOW:
             site.on_withdrawn(*who)
-            counters.WITHDRAWALS.labels(act.method).inc()
+            _counter_of(act.method).inc()
         case Left.BEFORE:  # perhaps by another gateway, of which this one has not heard yet
             site.on_left_again(*who)
         case Left.NOBODY:

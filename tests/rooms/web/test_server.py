@@ -96,6 +96,81 @@ async def test_stopping_lets_an_answer_finish_and_drops_idle_connections():
     writer.close()
 
 
+class Arrivals(asyncio.Protocol):
+    """Posts so many times on one connection, and keeps what comes, as it comes."""
+
+    def __init__(self, times):
+        self.left, self.pieces = times, []
+        self.done = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.ask()
+
+    def ask(self):
+        self.left -= 1
+        self.transport.write(b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n")
+
+    def data_received(self, data):
+        self.pieces.append(data)
+        if not data.endswith(b"hello"):
+            return
+        if self.left:
+            self.ask()
+        else:
+            self.done.set_result(None)
+
+
+async def hello_with_length(scope, receive, send):
+    headers = [(b"content-length", b"5")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def test_an_answer_is_one_write():
+    """Head and body leave together: whoever waits is woken once."""
+    server = Server(hello_with_length, bind("127.0.0.1", 0))
+    await server.start()
+    try:
+        loop = asyncio.get_running_loop()
+        transport, arrivals = await loop.create_connection(
+            lambda: Arrivals(200), "127.0.0.1", server.port
+        )
+        await arrivals.done
+        transport.close()
+    finally:
+        await server.stop()
+    assert len(arrivals.pieces) == 200
+    assert all(piece.startswith(b"HTTP/1.1 200") for piece in arrivals.pieces)
+
+
+async def test_what_is_sent_bit_by_bit_arrives_in_order_and_whole():
+    """An interim answer goes out at once; a long body comes complete before the end."""
+    parts = [bytes([65 + number]) * 100_000 for number in range(20)]
+
+    async def app(_scope, receive, send):
+        assert (await receive())["body"] == b"body"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for part in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    server = Server(app, bind("127.0.0.1", 0))
+    await server.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = b"POST / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nContent-Length: 4\r\n"
+        writer.write(head + b"Expect: 100-continue\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+        writer.write(b"body")
+        await reader.readuntil(b"\r\n\r\n")
+        chunked = await reader.read()
+        writer.close()
+    finally:
+        await server.stop()
+    assert chunked == b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in parts) + b"0\r\n\r\n"
+
+
 @pytest.mark.parametrize("form", ["console", "json"])
 async def test_an_error_of_our_own_is_a_page_and_no_traceback(tmp_path, capfd, form):
     """A line in the log, too; neither tells whose link it was."""
