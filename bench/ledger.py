@@ -38,6 +38,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import filling
+from report import put_section
 
 from gatepost.cli.desk import Desk
 from gatepost.flow import audience
@@ -53,7 +54,6 @@ TURNS, SECONDS = 6, 0.4
 IMPORTS, IMPORTED = 2, 50_000  # files for each size, and their rows
 BYTES_EACH = 700  # of disk, for one person
 GOAL = 0.5
-RESULTS = Path(__file__).with_name("RESULTS.md")
 HEADING = "## The ledger as it grows"
 
 
@@ -95,7 +95,7 @@ def main(sizes=SIZES):
         imports(grounds)
     for ground in grounds:
         print(line(ground), flush=True)
-    put_section(RESULTS, section(grounds, load))
+    put_section(HEADING, section(grounds, load))
     return grounds
 
 
@@ -225,15 +225,6 @@ The rates of decisions at {last.size:,} people are {by_cpu} times those at {firs
 
 def _ratio(theirs, ours):
     return Rate(theirs.cpu / ours.cpu, theirs.wall / ours.wall)
-
-
-def put_section(path, text):
-    """Replaces the section of the page, or adds it at the end."""
-    page = path.read_text("utf-8") if path.exists() else ""
-    before, found, rest = page.partition(HEADING)
-    _, next_heading, after = rest.partition("\n## ") if found else ("", "", "")
-    tail = f"\n## {after}" if next_heading else ""
-    path.write_text(f"{before.rstrip()}\n\n{text}{tail}", "utf-8")
 
 
 def _options():

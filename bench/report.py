@@ -3,8 +3,11 @@
 import statistics
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from traffic import Workload
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 @dataclass(frozen=True)
@@ -129,3 +132,12 @@ towards
 SQLite {machine.sqlite}. A small write with fdatasync takes {machine.sync_ms:.2f} ms (median). \
 Load before the run: {machine.load:.2f}.
 """
+
+
+def put_section(heading, text):
+    """Replaces the section under `heading`, or adds it at the end; `text` begins with it."""
+    page = RESULTS.read_text("utf-8") if RESULTS.exists() else ""
+    before, found, rest = page.partition(heading)
+    _, next_heading, after = rest.partition("\n## ") if found else ("", "", "")
+    tail = f"\n## {after}" if next_heading else ""
+    RESULTS.write_text(f"{before.rstrip()}\n\n{text}{tail}", "utf-8")

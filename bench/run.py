@@ -1,7 +1,8 @@
 """Gatepost beside a plain Postfix: recipients per second, as a ratio of the same run.
 
     make bench                      every workload, three rounds, some five minutes; then the
-                                    ledger up to ten million people, half an hour (`ledger.py`)
+                                    withdrawals by one click (`clicks.py`), and the ledger up to
+                                    ten million people, half an hour (`ledger.py`)
     python bench/run.py --quick     one short round
     python bench/run.py --only c    some workloads; nothing is written
 
@@ -22,12 +23,13 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import clicks
 import compose
 import ledger
 from contenders import Gatepost, PlainPostfix
 from machine import Machine
 from processes import Peak
-from report import Round, results_page, table
+from report import RESULTS, Round, results_page, table
 from traffic import RECIPIENT, Sink, TrafficError, Workload, run, sender, write_mail
 
 PEOPLE = 20_000  # with consent on record; smtp-source numbers its recipients from 0 or 1
@@ -38,7 +40,6 @@ WORKLOADS = (
     Workload("d", "the same, each copy signed (RSA-2048)", 1.5, 10, 1000, signed=True),
 )
 FOLDER = "/var/tmp"  # on disk, where /tmp may be memory
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main():
@@ -94,6 +95,8 @@ def main():
         RESULTS.write_text(
             results_page(machine, workloads, measured, rounds, PEOPLE, options.workers)
         )
+        print("\nwithdrawals by one click, beside a bare uvicorn:")
+        clicks.main(quick=options.quick)
         print()
         ledger.main(ledger.QUICK if options.quick else ledger.SIZES)
         print(f"\nwritten to {RESULTS.name} in {time.monotonic() - begun:.0f} s")
