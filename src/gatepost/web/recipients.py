@@ -15,12 +15,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from gatepost import maillog
 from gatepost.store.people import UnknownSubject
 from gatepost.store.trouble import StoreUnavailable
 from gatepost.web import visits
-from gatepost.web.answer import TEXT, Answer, Send
+from gatepost.web.answer import TEXT, Answer, Headers, Send
 from gatepost.web.body import Receive
 from gatepost.web.branding import STATIC
 from gatepost.web.by_mail import MANAGE, PRIVACY, ByMail
@@ -35,7 +36,6 @@ from gatepost.web.site import Site
 from gatepost.web.visitor import Scope
 from gatepost.web.withdrawal import PREFIX, Withdrawal
 
-_ALLOW = ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
 _FILES = {
     "/robots.txt": Answer(200, "User-agent: *\nDisallow: /\n", TEXT),
     "/favicon.ico": Answer(204, "", TEXT),
@@ -136,6 +136,15 @@ def _rooms(
     return app
 
 
+def _allow(app: FastAPI, scope: Scope) -> Headers:
+    """All methods for a path. The framework names those of one route, and a form has two."""
+    methods = {"OPTIONS", "POST"} if scope["path"].startswith(PREFIX) else {"OPTIONS"}
+    for route in app.routes:
+        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return ((b"allow", ", ".join(sorted(methods)).encode("ascii")),)
+
+
 def _looking(look: Look) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         return (await look(request.scope)).response()
@@ -155,9 +164,9 @@ def _add_troubles(app: FastAPI, pages: Pages) -> None:
         status = error.status_code if isinstance(error, HTTPException) else 404
         if status == 405:
             visits.count("other", request.scope)
+        extra = _allow(app, request.scope) if status == 405 else ()
         if status == 405 and request.method == "OPTIONS":
-            return Answer(204, "", TEXT, _ALLOW).response()
-        extra = _ALLOW if status == 405 else ()
+            return Answer(204, "", TEXT, extra).response()
         return pages.trouble("page", request.scope, status, extra).response()
 
     async def foreign(request: Request, _: Exception) -> Response:

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path, get_route_path
 
 from gatepost import __version__
 from gatepost.web.answer import CSS, HTML, Answer, Headers
@@ -91,8 +92,10 @@ def _add_troubles(app: FastAPI) -> None:
         status, extra = 404, _NONE
         if isinstance(error, HTTPException):
             status = error.status_code
-            allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
-            extra = ((b"allow", allowed.encode("ascii")),) if allowed else ()
+            if status == 405:
+                path = get_route_path(request.scope)
+                allow = _allowed(app, path, (error.headers or {}).get("Allow", ""))
+                extra = ((b"allow", allow),)
         details = {404: "there is nothing here", 405: "the method is not for this", 400: "no JSON"}
         return Problem(status, details.get(status, "refused"), extra).answer().response()
 
@@ -107,3 +110,11 @@ def _add_troubles(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(Problem, problem)
     app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _allowed(app: FastAPI, path: str, by_framework: str) -> bytes:
+    """All methods of a path. The framework names those of one route, and each has a route."""
+    for known, operations in app.openapi()["paths"].items():
+        if compile_path(known)[0].fullmatch(path):
+            return ", ".join(sorted(method.upper() for method in operations)).encode("ascii")
+    return by_framework.encode("ascii")
