@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.store.hot import compile_once
 from gatepost.store.ids import new_id, to_text
@@ -43,6 +44,10 @@ _FIND_NAMES = tuple(column.name for column in tables.api_key.c)
 _REMEMBERED = select(_q.fingerprint, _q.outcome).where(
     _q.api_key == bindparam("key"), _q.idempotency_key == bindparam("name")
 )
+_REMEMBER = {
+    "sqlite": sqlite.insert(tables.api_request).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(tables.api_request).on_conflict_do_nothing(),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,22 +174,15 @@ def repetition(tx: Tx, key: str, idempotency_key: str, fingerprint: bytes) -> Re
 
 
 def remember(tx: Tx, key: str, idempotency_key: str, fingerprint: bytes, outcome: str) -> None:
-    """Keeps what became of a request, in the transaction that carried it out."""
-    tx.connection.execute(
-        delete(tables.api_request).where(
-            _q.api_key == key,
-            _q.idempotency_key == idempotency_key,
-        )
-    )
-    tx.connection.execute(
-        insert(tables.api_request).values(
-            api_key=key,
-            idempotency_key=idempotency_key,
-            fingerprint=fingerprint,
-            outcome=outcome,
-            at_ms=tx.now_ms,
-        )
-    )
+    """Keeps what became of a request. Of two that come at once the first answer stands."""
+    row = {
+        "api_key": key,
+        "idempotency_key": idempotency_key,
+        "fingerprint": fingerprint,
+        "outcome": outcome,
+        "at_ms": tx.now_ms,
+    }
+    compile_once(_REMEMBER[tx.dialect], tx.dialect).execute(tx, row)
 
 
 def forget_requests(tx: Tx) -> int:
