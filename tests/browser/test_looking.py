@@ -9,8 +9,10 @@ from dataclasses import replace
 import pytest
 
 from gatepost.mail.picture import picture
-from support.browser import DESKTOP, PHONE, chromium, watched
+from support.browser import DESKTOP, PHONE, watched
 from support.site import SENDERS, served
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DRAWING = (
     b'<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40" viewBox="0 0 120 40">'
@@ -22,11 +24,10 @@ LINKS = (
 )
 
 
-async def test_a_scanner_in_a_browser_changes_nothing(tmp_path):
+async def test_a_scanner_in_a_browser_changes_nothing(browser, tmp_path):
     """R8058-14; REQUIREMENTS 4.B 1."""
     async with (
         served(tmp_path, letters=True, senders=BRANDED, logos={"acme": picture(DRAWING)}) as site,
-        chromium() as browser,
         watched(browser, viewport=DESKTOP) as seen,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter", "events")
@@ -53,10 +54,9 @@ async def test_a_scanner_in_a_browser_changes_nothing(tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
-async def test_the_page_has_the_sender_s_colour_and_logo(tmp_path, viewport, scheme):
+async def test_the_page_has_the_sender_s_colour_and_logo(browser, tmp_path, viewport, scheme):
     async with (
         served(tmp_path, senders=BRANDED, logos={"acme": picture(DRAWING)}) as site,
-        chromium() as browser,
         watched(browser, viewport=viewport, color_scheme=scheme) as seen,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
@@ -71,10 +71,9 @@ async def test_the_page_has_the_sender_s_colour_and_logo(tmp_path, viewport, sch
         assert seen.complaints == []
 
 
-async def test_a_second_tap_brings_it_back_without_scripts(tmp_path):
+async def test_a_second_tap_brings_it_back_without_scripts(browser, tmp_path):
     async with (
         served(tmp_path) as site,
-        chromium() as browser,
         watched(browser, viewport=PHONE, java_script_enabled=False) as seen,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")

@@ -7,8 +7,8 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-PHONE = {"width": 375, "height": 740}
-DESKTOP = {"width": 1200, "height": 800}
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 800}
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -5,8 +5,8 @@ async with gallery(tmp_path) as place:
         await state.open(place, page, "de")
 
 In: a served site. Out: `STATES`, in the order in which a person could meet them. Each opening
-makes a person of its own, so that states do not depend on each other. Time stands still at
-`NOON` until `later` moves it on: pictures of the pages are the same each time, and the form's
+makes a person of its own, so that states do not depend on each other. Time all but stands still
+from `NOON` on until `later` moves it: pictures of the pages are the same each time, and the form's
 "too quick" is waited out by the clock.
 """
 
@@ -39,13 +39,10 @@ from support.site import SENDERS, Served, served
 LANGUAGES = ("en", "sv", "da", "de", "nb")
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 LOGO = (
-    b'<svg xmlns="http://www.w3.org/2000/svg" width="132" height="44" viewBox="0 0 132 44">'
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="44" height="44" viewBox="0 0 44 44">'
     b'<rect width="44" height="44" rx="12" fill="#0b6e5f"/>'
     b'<path d="M11 33 22 11l11 22M15.5 25.5h13" fill="none" stroke="#fff" stroke-width="4" '
-    b'stroke-linecap="round" stroke-linejoin="round"/>'
-    b'<path d="M58 33 66 12l8 21M61 26h10M90 19a7 7 0 1 0 0 10M98 33V20m0 5a6 6 0 0 1 9-4.500'
-    b'q2 1.500 2 4v8.500m0-8a6 6 0 0 1 9-4.500q2 1.500 2 4v8.500" fill="none" stroke="#0b6e5f" '
-    b'stroke-width="3.500" stroke-linecap="round" stroke-linejoin="round"/></svg>'
+    b'stroke-linecap="round" stroke-linejoin="round"/></svg>'
 )
 ACCENT = "#0b6e5f"
 
@@ -145,7 +142,12 @@ class Gallery:
         """Moves the clocks of both sites on."""
         self.now += timedelta(**by)
         for site in (self.site, self.old):
-            site.store._clock.now = lambda: self.now
+            site.store._clock.now = self._tick
+
+    def _tick(self) -> datetime:
+        """A moment after the last, so that what happens has an order."""
+        self.now += timedelta(milliseconds=1)
+        return self.now
 
     def address(self) -> str:
         """One that nobody had before."""
@@ -202,11 +204,12 @@ async def gallery(folder: Path, *, branded: bool = True) -> AsyncIterator[Galler
 
 
 def _add_forms(tx) -> None:
-    sources.add_source(
-        tx, "website", sender="acme", kind="form", streams=("newsletter", "events", "club")
-    )
     for language, words in CONSENT.items():
-        sources.add_text(tx, "website", words, language=language, attestations=VALID)
+        name = f"website-{language}"
+        sources.add_source(
+            tx, name, sender="acme", kind="form", streams=("newsletter", "events", "club")
+        )
+        sources.add_text(tx, name, words, language=language, attestations=VALID)
     # The words of this one are Swedish whatever the language of its page.
     sources.add_source(tx, "mässa", sender="acme", kind="form", streams=("newsletter", "svenska"))
     sources.add_text(tx, "mässa", CONSENT["sv"], language="sv", attestations=VALID)
@@ -247,8 +250,8 @@ async def press(page: Page, selector: str = "main form button") -> None:
 # signing up
 
 
-async def form(place: Gallery, page: Page, language: str, source: str = "website") -> None:
-    await page.goto(f"{place.site.url}/subscribe/{source}?lang={language}")
+async def form(place: Gallery, page: Page, language: str, source: str = "") -> None:
+    await page.goto(f"{place.site.url}/subscribe/{source or f'website-{language}'}?lang={language}")
 
 
 async def fill(page: Page, address: str, *streams: str) -> None:
@@ -532,8 +535,10 @@ for _kind in ("privacy", "manage"):
 @_state("dossier")
 async def dossier(place, page, language):
     address = await sign_up(place, page, language, "club")
+    place.later(minutes=3)
     await page.goto(await letter_link(place, "c"))
     await press(page)
+    place.later(days=9)
     found = await place.site.store.read(lambda tx: people.history(tx, parse(address)))
     await page.goto(f"{place.dossier(found.subject)}?lang={language}")
 
