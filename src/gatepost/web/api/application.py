@@ -11,9 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
-from starlette.routing import compile_path, get_route_path
+from starlette.routing import compile_path
 
 from gatepost import __version__
+from gatepost.store.trouble import StoreUnavailable
 from gatepost.web.answer import CSS, HTML, Answer, Headers
 from gatepost.web.api import (
     audience,
@@ -25,7 +26,7 @@ from gatepost.web.api import (
     suppressions,
     withdrawals,
 )
-from gatepost.web.api.gate import ENDED_BY, Gate
+from gatepost.web.api.gate import ENDED_BY, OWN_ERROR, Gate, inner_path, refusal
 from gatepost.web.api.problems import Problem
 from gatepost.web.api.questions import Questions
 from gatepost.web.site import Site
@@ -93,7 +94,7 @@ def _add_troubles(app: FastAPI) -> None:
         if isinstance(error, HTTPException):
             status = error.status_code
             if status == 405:
-                path = get_route_path(request.scope)
+                path = inner_path(request.scope)
                 allow = _allowed(app, path, (error.headers or {}).get("Allow", ""))
                 extra = ((b"allow", allow),)
         details = {404: "there is nothing here", 405: "the method is not for this", 400: "no JSON"}
@@ -107,7 +108,16 @@ def _add_troubles(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)  # noqa: S101
         return problems.invalid(error.errors()).answer().response()
 
+    async def away(_: Request, error: Exception) -> Response:
+        return refusal(error).answer().response()
+
+    async def own_error(_: Request, __: Exception) -> Response:
+        # Starlette raises the error again after this answer; the gate counts and logs it.
+        return OWN_ERROR.answer().response()
+
     app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(StoreUnavailable, away)
+    app.add_exception_handler(Exception, own_error)
     app.add_exception_handler(Problem, problem)
     app.add_exception_handler(RequestValidationError, invalid)
 

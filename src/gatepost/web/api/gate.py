@@ -29,6 +29,7 @@ MOST_BYTES = 8 * 1024 * 1024
 BODY_WITHIN_SECONDS = 60.0
 KEY = "gatepost.api_key"  # where in the scope the rooms find it
 ENDED_BY = "gatepost.ended_by"  # the refusal that ended the reading of the body
+OWN_ERROR = problems.unavailable("an error of our own: try again later")
 TOO_LARGE = Problem(413, f"a request has at most {MOST_BYTES} bytes: send it in parts")
 TOO_SLOW = Problem(408, "the rest of the request did not come")
 _OPEN = ("/docs", "/docs.css", "/openapi.json")
@@ -63,11 +64,11 @@ class Gate:
             await send(message)
 
         try:
-            if not _path(scope).startswith(_OPEN):
+            if not inner_path(scope).startswith(_OPEN):
                 scope[KEY] = await self._key(scope)
             await self._rooms(scope, _bounded(scope, receive), send_on)
         except Exception as error:  # noqa: BLE001  whatever it is, a program waits for an answer
-            found = _refusal(error)
+            found = refusal(error)
             if not started:
                 await found.answer().send(send)
 
@@ -87,7 +88,7 @@ class Gate:
         return key
 
 
-def _refusal(error: Exception) -> Problem:
+def refusal(error: Exception) -> Problem:
     """What a program is told of whatever went wrong."""
     match error:
         case Problem():
@@ -97,10 +98,10 @@ def _refusal(error: Exception) -> Problem:
             return problems.unavailable("the store is out of reach: try again later")
         case _:
             maillog.request_failed(error)
-            return problems.unavailable("an error of our own: try again later")
+            return OWN_ERROR
 
 
-def _path(scope: Scope) -> str:
+def inner_path(scope: Scope) -> str:
     """The path below `/api`."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
