@@ -93,7 +93,7 @@ class _Done(NamedTuple):
     """A batch that is committed."""
 
     sifted: Sifted
-    refused: list[Refused]
+    tally: Tally  # with what came before
     place: int  # the size of the rejects file then
     rows: int
     seconds: float  # for which the store was held
@@ -210,10 +210,13 @@ class _Import:
             lines = self._rejects.as_bytes(refused, self._place)
             self._rejects.put(lines, self._place)
             place = self._place + len(lines)
+            after = self._counted(sifted, refused)
             if self._scratch is None:
                 people.record_many(tx, sifted.new)
-                self._keep(tx, portion, sifted, refused, place)
-            return _Done(sifted, refused, place, portion.rows, time.perf_counter() - begun)
+                rows_done = self._rows + portion.rows
+                progress = imports.Progress(self._stage, rows_done, place, after.as_text())
+                imports.keep(tx, self._digest, progress)
+            return _Done(sifted, after, place, portion.rows, time.perf_counter() - begun)
 
         if self._scratch is None:
             return self._store.write_now(work)
@@ -221,17 +224,9 @@ class _Import:
         self._scratch.add((who.key, fact) for who, facts in done.sifted.new for fact in facts)
         return done
 
-    def _keep(
-        self, tx: Tx, portion: Portion, sifted: Sifted, refused: list[Refused], place: int
-    ) -> None:
-        after = _read_tally(self.tally.as_text())
-        self._count(after, sifted, refused)
-        progress = imports.Progress(self._stage, self._rows + portion.rows, place, after.as_text())
-        imports.keep(tx, self._digest, progress)
-
     def _note(self, done: _Done, advance: Callable[[int], None]) -> None:
         """Takes over what is committed, and chooses the size of the next portions by time."""
-        self._count(self.tally, done.sifted, done.refused)
+        self.tally = done.tally
         self._rows += done.rows
         self._place = done.place
         if done.seconds > _WAIT_SECONDS:
@@ -240,7 +235,9 @@ class _Import:
             self._size = min(BATCH, self._size * 5 // 4)
         advance(done.rows)
 
-    def _count(self, tally: Tally, sifted: Sifted, refused: list[Refused]) -> None:
+    def _counted(self, sifted: Sifted, refused: list[Refused]) -> Tally:
+        """The tally after one more portion."""
+        tally = _read_tally(self.tally.as_text())
         tally.known += sifted.known
         tally.refused += len(refused)
         tally.reasons.update(_kind_of(one.reason) for one in refused)
@@ -251,6 +248,7 @@ class _Import:
                 else:
                     tally.grants += 1
                     tally.never_count += self._sieve.never_counts(fact)
+        return tally
 
     def _leaving(self) -> Iterator[Item | None]:
         """Who left; rows that say otherwise, or are wrong, are `None` here."""

@@ -50,7 +50,7 @@ class Basis:
     @property
     def never_counts(self) -> bool:
         """Whether no mail can rest on this basis alone."""
-        return self.strength in {Strength.FORBIDDEN, Strength.UNVERIFIED}
+        return self.strength is Strength.FORBIDDEN or self.strength is Strength.UNVERIFIED
 
 
 def _explicit(name: str, rules: str) -> Basis:

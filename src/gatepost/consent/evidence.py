@@ -131,14 +131,14 @@ class Fact:
             raise ValueError("an erasure takes the rest or all")
         for name in _TIMES:
             moment = getattr(self, name)
-            if moment is not None:
-                object.__setattr__(self, name, _as_recorded(moment))
+            if moment is not None and (recorded := _as_recorded(moment)) is not moment:
+                object.__setattr__(self, name, recorded)
 
     def payload(self) -> bytes:
         """The canonical bytes that the commitment covers."""
         parts = [
-            f'"{name}":{_canonical(value)}'
-            for name, default, value in zip(_NAMES, _DEFAULTS, _VALUES(self), strict=True)
+            head + (encode_basestring(value) if type(value) is str else _canonical(value))
+            for head, default, value in zip(_HEADS, _DEFAULTS, _VALUES(self), strict=True)
             if value is not default and value != default  # nothing equals what has no default
         ]
         return f"{{{','.join(parts)}}}".encode()
@@ -171,9 +171,9 @@ class Fact:
 
 # Made once, sorted by name: an import writes down tens of thousands of facts per second.
 _FIELDS = sorted(fields(Fact), key=lambda spec: spec.name)
-_NAMES = tuple(spec.name for spec in _FIELDS)
+_HEADS = tuple(f'"{spec.name}":' for spec in _FIELDS)
 _DEFAULTS = tuple(spec.default for spec in _FIELDS)
-_VALUES = attrgetter(*_NAMES)
+_VALUES = attrgetter(*(spec.name for spec in _FIELDS))
 
 
 def _canonical(value: object) -> str:
@@ -199,4 +199,5 @@ def _as_recorded(moment: datetime) -> datetime:
         raise ValueError("the time of an event must know its zone")
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    beyond = moment.microsecond % 1000
+    return moment.replace(microsecond=moment.microsecond - beyond) if beyond else moment

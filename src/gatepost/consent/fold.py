@@ -14,10 +14,11 @@ basis that of the later confirmation is kept, whichever act was later.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any, assert_never
 
 from gatepost.consent.evidence import EventKind, Fact, TextState
@@ -195,38 +196,37 @@ _GRANT_FLAGS = {
     "m": "own_act",
     "n": "off_channel",
 }
-_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 def encode(standing: Standing) -> str:
     """The standing as compact JSON, ASCII only, equal for equal standings."""
-    values: dict[str, Any] = {}
-    if standing.grants:
-        values["g"] = [_encode_grant(grant) for grant in standing.grants]
-    for short, name in _STANDING_TIMES.items():
-        moment = getattr(standing, name)
-        if moment is not None:
-            values[short] = _milliseconds(moment)
-    return _COMPACT.encode(values)
+    grants = ",".join(map(_encode_grant, standing.grants))
+    parts = [f'"g":[{grants}]'] if grants else []
+    parts += _encode_times(_STANDING_TIMES, standing)
+    return f"{{{','.join(parts)}}}"
 
 
-def _encode_grant(grant: Grant) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for short, name in _GRANT_TEXTS.items():
-        if text := getattr(grant, name):
-            values[short] = text
-    for short, name in _GRANT_FLAGS.items():
-        if getattr(grant, name):
-            values[short] = 1
-    for short, name in _GRANT_TIMES.items():
-        moment = getattr(grant, name)
-        if moment is not None:
-            values[short] = _milliseconds(moment)
+def _encode_grant(grant: Grant) -> str:
+    parts = [
+        f'"{short}":{encode_basestring_ascii(text)}'
+        for short, name in _GRANT_TEXTS.items()
+        if (text := getattr(grant, name))
+    ]
+    parts += [f'"{short}":1' for short, name in _GRANT_FLAGS.items() if getattr(grant, name)]
+    parts += _encode_times(_GRANT_TIMES, grant)
     if grant.text_state is not TextState.NONE:
-        values["t"] = grant.text_state.value
+        parts.append(f'"t":{encode_basestring_ascii(grant.text_state.value)}')
     if grant.categories:
-        values["k"] = list(grant.categories)
-    return values
+        parts.append(f'"k":[{",".join(map(encode_basestring_ascii, grant.categories))}]')
+    return f"{{{','.join(parts)}}}"
+
+
+def _encode_times(names: Mapping[str, str], of: Grant | Standing) -> list[str]:
+    return [
+        f'"{short}":{_milliseconds(moment)}'
+        for short, name in names.items()
+        if (moment := getattr(of, name)) is not None
+    ]
 
 
 @lru_cache(maxsize=8192)
@@ -234,7 +234,7 @@ def decode(text: str) -> Standing:
     """The standing that `encode` wrote. Raises `ValueError` for any other text."""
     try:
         values = json.loads(text)
-        grants = tuple(_decode_grant(grant) for grant in values.pop("g", ()))
+        grants = tuple([_decode_grant(grant) for grant in values.pop("g", ())])
         times = {_STANDING_TIMES[short]: _moment(value) for short, value in values.items()}
         return Standing(grants=grants, **times)
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -244,16 +244,8 @@ def decode(text: str) -> Standing:
 def _decode_grant(values: dict[str, Any]) -> Grant:
     arguments: dict[str, Any] = {"basis": ""}
     for short, value in values.items():
-        if short in _GRANT_TIMES:
-            arguments[_GRANT_TIMES[short]] = _moment(value)
-        elif short in _GRANT_FLAGS:
-            arguments[_GRANT_FLAGS[short]] = bool(value)
-        elif short == "t":
-            arguments["text_state"] = TextState(value)
-        elif short == "k":
-            arguments["categories"] = tuple(value)
-        else:
-            arguments[_GRANT_TEXTS[short]] = value
+        name, read = _READ[short]
+        arguments[name] = read(value)
     return Grant(**arguments)
 
 
@@ -263,3 +255,12 @@ def _milliseconds(moment: datetime) -> int:
 
 def _moment(milliseconds: int) -> datetime:
     return _EPOCH + milliseconds * _MILLISECOND
+
+
+_READ: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    **{short: (name, str) for short, name in _GRANT_TEXTS.items()},
+    **{short: (name, bool) for short, name in _GRANT_FLAGS.items()},
+    **{short: (name, _moment) for short, name in _GRANT_TIMES.items()},
+    "t": ("text_state", TextState),
+    "k": ("categories", tuple),
+}
