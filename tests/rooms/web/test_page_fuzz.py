@@ -132,3 +132,22 @@ async def test_looking_changes_nothing(tmp_path):
                     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert await digest(site.store) == before
         assert site.withdrawn == []
+
+
+async def test_allow_names_every_method_of_a_path(tmp_path):
+    """RFC 9110 section 10.2.1; a path of ours has one route per method."""
+    async with served(tmp_path, letters=True) as site, httpx.AsyncClient() as client:
+        key = await key_for(site, "all")
+        client.headers["Authorization"] = f"Bearer {key}"
+        admin = f"http://127.0.0.1:{site.admin_port}"
+        for url, methods in {
+            f"{site.url}/u/x": "GET, HEAD, OPTIONS, POST",
+            f"{site.url}/p/x": "GET, HEAD, OPTIONS, POST",
+            f"{site.url}/static/x": "GET, HEAD, OPTIONS",
+            f"{site.url}/readyz": "GET, HEAD, OPTIONS",
+            f"{admin}/api/v1/suppressions": "GET, POST",
+            f"{admin}/api/v1/campaigns/7/stop": "POST",
+        }.items():
+            answer = await client.put(url)
+            assert (url, answer.status_code) == (url, 405)
+            assert answer.headers["allow"] == methods
