@@ -5,13 +5,23 @@ from datetime import timedelta
 
 import httpx
 import pytest
+import structlog
 
+from gatepost import maillog
 from gatepost.store import api_keys
-from gatepost.store.engine import Store
+from gatepost.store.engine import Store, StoreUnavailable
 from support.api import api, client_with, key_for
 from support.site import served
 
 ITEM = {"address": "anna@kund.example", "stream": "newsletter"}
+
+
+@pytest.fixture
+def logging():
+    """As the program logs: the library's own way takes seconds to draw a traceback."""
+    maillog.configure("json", "hashed", b"k" * 32)
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize(
@@ -134,6 +144,25 @@ async def test_a_store_that_is_away_is_503_with_a_time_to_come_back(tmp_path):
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("trouble", [StoreUnavailable("away"), RuntimeError("a secret")])
+@pytest.mark.usefixtures("logging")
+async def test_trouble_half_way_is_503_too(tmp_path, trouble):
+    """The key was found, and then the store went away, or we made a mistake."""
+    async with api(tmp_path) as (site, client):
+
+        def fail(*_):
+            raise trouble
+
+        site.tell = fail
+        answer = await client.post("/withdrawals", json=ITEM)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "secret" not in answer.text
+        assert (await client.get("/suppressions")).status_code == 200
 
 
 @pytest.mark.parametrize(
