@@ -97,6 +97,7 @@ class Client:
         self._paths, self._rate = deque(paths), rate
         self._left = len(paths)
         self._due = deque()
+        self._alarm = None
         self.free, self.waits, self.wrong = deque(), [], 0
         self.done = asyncio.get_running_loop().create_future()
 
@@ -120,10 +121,16 @@ class Client:
         while self.free and self._due:
             now, due = time.perf_counter(), self._due[0]
             if self._rate and due > now:
-                asyncio.get_running_loop().call_later(due - now, self.feed)
+                if self._alarm is None:  # one is enough, however many answers come meanwhile
+                    loop = asyncio.get_running_loop()
+                    self._alarm = loop.call_later(due - now, self._wake)
                 return
             self._due.popleft()
             self.free.popleft().post(due if self._rate else now, self._paths.popleft())
+
+    def _wake(self):
+        self._alarm = None
+        self.feed()
 
     def answered(self, connection, status, wait):
         self.waits.append(round(wait, 5))

@@ -66,8 +66,8 @@ def sqlite_engine(path: Path, *, writes: bool) -> Engine:
         cursor.close()
 
     @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    def begin(connection: Connection) -> None:  # past SQLAlchemy: it would cost more than BEGIN
+        connection.connection.cursor().execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 

@@ -46,3 +46,14 @@ def test_prune_forgets_only_what_is_older():
     fresh.prune(NOW - 5 * MINUTE)
     assert len(fresh) == 1
     assert fresh.covers(2, "acme", "news", decided_at=NOW - MINUTE)
+
+
+def test_who_leaves_again_is_remembered_from_then_on():
+    """Pruning stops at the first that stays: whoever is added again moves behind it."""
+    fresh = FreshWithdrawals()
+    for subject, at in ((1, NOW - 10 * MINUTE), (2, NOW - 9 * MINUTE), (3, NOW), (1, NOW)):
+        fresh.add(subject, "acme", "news", at)
+    fresh.prune(NOW - 5 * MINUTE)
+    assert len(fresh) == 2
+    assert fresh.covers(1, "acme", "news", decided_at=NOW - MINUTE)
+    assert not fresh.covers(2, "acme", "news", decided_at=NOW - MINUTE)

@@ -15,6 +15,7 @@ may have begun long before anybody could see what it wrote.
 """
 
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 # The store's clock may be set while we run: within this span the withdrawal wins.
 BENEFIT_OF_THE_DOUBT = timedelta(seconds=1)
@@ -34,7 +35,9 @@ class FreshWithdrawals:
 
     def add(self, subject: int, sender: str, stream: str, at: datetime) -> None:
         """Note a withdrawal known at `at`; `sender` "" stands for all senders (erasure)."""
-        self._since[subject, sender, stream] = at
+        key = subject, sender, stream
+        self._since.pop(key, None)  # to the end: whoever was added first goes first
+        self._since[key] = at
 
     def hear(
         self, subject: int, sender: str, stream: str, *, recorded: datetime, at: datetime
@@ -76,6 +79,8 @@ class FreshWithdrawals:
 
     def prune(self, before: datetime) -> None:
         """Drop entries older than `before`; every copy decided by then has ended."""
-        for key in [key for key, at in self._since.items() if at < before]:
+        # They stand in the order of adding, so that those that stay need no look.
+        old = takewhile(lambda entry: entry[1] < before, self._since.items())
+        for key in [key for key, _ in old]:
             del self._since[key]
             self._recorded.pop(key, None)
