@@ -4,9 +4,13 @@ import asyncio
 
 import httpx
 
+from gatepost.app.texts import Texts
 from gatepost.consent.evidence import EventKind, Fact
 from gatepost.store import ids, people
-from support.site import SUBMISSION, served
+from gatepost.web.links import Link
+from gatepost.web.page import Pages
+from gatepost.web.site import Site
+from support.site import SENDERS, STREAMS, SUBMISSION, served
 
 PAIR = b"List-Unsubscribe=One-Click"
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
@@ -326,3 +330,42 @@ async def test_the_store_is_away(tmp_path):
             assert "Not possible just now" in answer.text
             assert "Traceback" not in answer.text
         assert site.withdrawn == []
+
+
+def test_the_short_answer_is_made_once_and_anew_after_a_reload(tmp_path):
+    (tmp_path / "pages").mkdir()
+    template = tmp_path / "pages" / "unsubscribed.txt"
+    template.write_text("{{ title }}, before")
+    words, streams = Texts(tmp_path), dict(STREAMS)
+    site = Site(
+        store=None, ring=None, streams=lambda: streams, senders=lambda: SENDERS, texts=words,
+        on_withdrawn=None, ready=None,
+    )  # fmt: skip
+    pages = Pages(site)
+
+    def sent(name, query=b""):
+        stream = streams[name]
+        link = Link(
+            claim=None, stream_name=name, sender_name="acme", stream=stream,
+            sender=SENDERS["acme"], token="", ring=None,
+        )  # fmt: skip
+        return pages.one_click_done({"headers": [], "query_string": query}, link)
+
+    def said(answer):
+        messages = []
+
+        async def send(message):
+            messages.append(message)
+
+        asyncio.run(answer.send(send))
+        return messages[1]["body"].decode()
+
+    first = sent("newsletter")
+    assert said(first) == "Monthly newsletter, before"
+    assert sent("newsletter") is first
+    assert said(sent("newsletter", b"lang=sv")) == "Månadsbrevet, before"
+    assert said(sent("events")) == "Events & fairs, before"
+    template.write_text("{{ title }}, after")
+    words.load(tmp_path)
+    streams = dict(STREAMS)
+    assert said(sent("newsletter")) == "Monthly newsletter, after"
