@@ -146,6 +146,23 @@ async def test_a_store_that_is_away_is_503_with_a_time_to_come_back(tmp_path):
         assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({}, ["#/address"]),
+        ([ITEM, {"address": "bo@kund.example", "x": 1}], ["#/1/x"]),
+        (ITEM | {"a~/b": 1}, ["#/a~0~1b"]),
+        (5, ["#", "#"]),
+    ],
+)
+async def test_a_refusal_points_at_what_is_wrong(tmp_path, body, pointers):
+    """RFC 6901, into the body as it was sent."""
+    async with api(tmp_path) as (_, client):
+        answer = await client.post("/withdrawals", json=body)
+        assert answer.status_code == 422
+        assert [one["pointer"] for one in answer.json()["errors"]] == pointers
+
+
 @pytest.mark.parametrize("trouble", [StoreUnavailable("away"), RuntimeError("a secret")])
 @pytest.mark.usefixtures("logging")
 async def test_trouble_half_way_is_503_too(tmp_path, trouble):

@@ -5,6 +5,7 @@ not repeated: it may be somebody's address.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +14,8 @@ from gatepost.web.answer import Answer, Headers, retry_later
 
 PROBLEM = b"application/problem+json"
 _MOST_ERRORS = 50
+_WHOLE = "#"
+_READING = re.compile(r"[A-Z]|list\[")  # a model's name; fields begin with a small letter
 _STRING = {"type": "string"}
 _SHAPE: Mapping[str, Any] = {
     "type": "object",
@@ -88,10 +91,17 @@ def invalid(errors: Iterable[Mapping[str, Any]]) -> Problem:
     told: Sequence[Mapping[str, str]] = [
         {"pointer": _pointer(error["loc"]), "detail": str(error["msg"])[:200]} for error in errors
     ]
+    # A body that may be one or many is read as both; the reading that got further was meant.
+    told = [one for one in told if one["pointer"] != _WHOLE] or told
     return Problem(422, "the request is not what is asked for", errors=told[:_MOST_ERRORS])
 
 
 def _pointer(place: Sequence[str | int]) -> str:
+    """Where in the body, as RFC 6901 points in a fragment, or which parameter."""
     where, *path = place or ("body",)
-    inner = "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in path)
-    return f"#/{inner}" if where == "body" else f"{where}: {inner}"
+    steps = [str(step) for step in path]
+    if where != "body":
+        return f"{where}: {'/'.join(steps)}"
+    if steps and _READING.match(steps[0]):
+        del steps[0]
+    return _WHOLE + "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
