@@ -4,10 +4,11 @@
 # make lint   ruff, mypy --strict, import-linter
 # make bench  mail beside a plain Postfix, clicks beside a bare uvicorn, the ledger as it grows
 # make docs   the pages that are made from the code
+# make screenshots   the pictures of README and guides
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test fuzz lint bench docs check constraints clean
+.PHONY: demo test fuzz lint bench docs screenshots check constraints clean
 
 VENV := .venv
 BUDGET := 300
@@ -35,6 +36,10 @@ bench: $(VENV)/.wheel
 
 docs: $(VENV)/.wheel
 	$(PYTHON) docs/generate.py
+
+screenshots: $(VENV)/.wheel
+	.ci/packages test
+	$(PYTHON) docs/screenshots.py
 
 # The environment holds exactly what constraints.txt names, checked by hash.
 $(VENV)/.packages: constraints.txt .ci/environment

@@ -165,3 +165,21 @@ def test_a_command_that_is_spoken_of_exists(words):
     _, command, rest = command_of(words)
     options = {name for param in command.params for name in param.opts}
     assert {word for word in rest if word.startswith("--")} <= options
+
+
+# pictures
+
+
+def test_every_picture_is_shown_and_light():
+    """Pictures of pages come from `make screenshots`; a page of them loads on a phone, too."""
+    shown = {
+        (document.parent / target).resolve() for document in DOCUMENTS for target in links(document)
+    }
+    pictures = set((TOP / "docs" / "img").iterdir())
+    assert pictures <= shown
+    assert not [path.name for path in pictures if path.stat().st_size > 60_000]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_a_picture_says_what_is_to_be_seen(document):
+    assert not [alt for alt in re.findall(r"!\[([^\]]*)\]\(", prose(document)) if len(alt) < 20]

@@ -3,14 +3,15 @@
 In: a Playwright page. Out: faults as text, none for a page that everybody can use.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
 
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, Response
 
 from support.browser import PHONE, watched
+from support.gallery import Gallery, State
 
 NARROW = {"width": 320, "height": 640}
 ZOOMED = {"width": 640, "height": 400}  # 1280 by 800 at 200 %
@@ -93,3 +94,28 @@ async def discreet(browser: Browser, *origins: str, **options: Any) -> AsyncIter
                 and "status of 503" not in text] == []  # fmt: skip
         assert [url for url in seen.requests if not url.startswith(origins)] == []
         assert await seen.context.cookies() == []
+
+
+async def examined(
+    browser: Browser, place: Gallery, language: str, states: Iterable[State], **options: Any
+) -> dict[str, list[str]]:
+    """Opens every state; the faults by its name."""
+    found: dict[str, list[str]] = {}
+    origins = (place.site.url, place.old.url)
+    async with discreet(browser, *origins, locale=language, **options) as page:
+        last: list[int] = []
+        page.on("response", lambda answer: keep_status(last, answer))
+        for state in states:
+            await state.open(place, page, language)
+            wrong = await faults(page, language)
+            if last[-1] != state.status:
+                wrong.append(f"answered {last[-1]}")
+            if wrong:
+                found[str(state)] = wrong
+    return found
+
+
+def keep_status(last: list[int], answer: Response) -> None:
+    """Notes the status of an answer that is a page."""
+    if answer.request.is_navigation_request():
+        last.append(answer.status)
