@@ -213,7 +213,7 @@ def test_an_erased_person_gets_what_must_be_kept(plain, texts):
     html = making.render(found, texts, "en", POLICY)
     assert "data was erased on 9 March 2024" in html
     assert "at the person's request" in html
-    assert "The evidence is kept until January 29, 2026" in html
+    assert "The evidence is kept until 29 January 2026" in html
     assert "opened" not in html
     assert len(found.consents) == 1
 
