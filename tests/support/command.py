@@ -110,7 +110,9 @@ class Site:
         return Store.open("", self.folder / "data")
 
     def add_source(self, name="web", *words):
-        text = self.file("text.txt", "I want the newsletter of Acme AB, and can say no at any time.\n")
+        text = self.file(
+            "text.txt", "I want the newsletter of Acme AB, and can say no at any time.\n"
+        )
         return self.ok(
             "source", "add", name, "--sender", "acme", "--kind", "form", "--text-file", text,
             "--attest", "voluntary,informed,specific,states-withdrawal", *words,
