@@ -14,7 +14,7 @@ which sender's form is shown; the link in the letter is built from the sender's 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
@@ -96,8 +96,7 @@ class ByMail:
         sender = self._sender_of_tag(claim.stream) if claim else None
         if claim is None or sender is None:
             return self._pages.foreign(scope)
-        now = self._site.store.now()
-        if datetime.fromtimestamp(claim.submission, UTC) < now:
+        if claim.submission < self._site.store.now().timestamp():
             return self._trouble("expired", scope, sender, 410)
         visits.count("dossier", scope)
         show = self._site.dossier
