@@ -29,7 +29,9 @@ def ten_minutes(tmp_path_factory):
     """The commands have run; what each printed, the running program, and upstream."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "people.csv").write_text(PEOPLE)
-    (folder / "consent.txt").write_text("Yes, Acme AB may send me the newsletter. I can leave at any time.\n")
+    (folder / "consent.txt").write_text(
+        "Yes, Acme AB may send me the newsletter. I can leave at any time.\n"
+    )
     with UpstreamThread() as upstream:
         config = CONFIG.replace("port = 1025", "port = {upstream_port}")
         config = config.replace(":8025", ":{http_port}")

@@ -331,6 +331,11 @@ def sender_frozen(sender: str, complaints: int, delivered: int) -> None:
     _log.error("sender frozen", sender=sender, complaints=complaints, delivered=delivered)
 
 
+def campaign_ended(sender: str, campaign: int, recipients: int) -> None:
+    """Its sender was frozen for complaints and did not end it in time."""
+    _log.error("campaign stopped", sender=sender, campaign=campaign, recipients=recipients)
+
+
 # What travels on
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from gatepost.app.texts import LANGUAGES, Texts
+from gatepost.config.gateway import ComplaintSettings
 from gatepost.consent.tokens import Purpose
 from gatepost.mail.duration import Duration
 from gatepost.mail.sender import Sender
@@ -215,6 +216,11 @@ def test_wp_14_15_a_sender_is_frozen_until_somebody_thaws_it(site):
     assert [row["verdict"] for row in transactional.json] == ["deliver"]
     site.ok("sender", "thaw", "acme")
     assert site.run("audience", "check", "--stream", "newsletter", file).status == 0
+
+
+def test_wp_15_what_a_frozen_sender_does_not_end_in_two_hours_is_ended():
+    """WP-15: by default; `store/test_complaint_rate.py` shows it, on both engines."""
+    assert ComplaintSettings().stop_within == Duration(seconds=2 * 3600)
 
 
 def test_wp_16_bulk_mail_without_a_responsible_sender_is_refused():

@@ -355,10 +355,7 @@ def _pause_after(attempt: int) -> timedelta:
     return STANDARD.first if attempt <= 1 else STANDARD.steady
 
 
-_NOT_YET = (
-    ("complaints", "answer_within"),
-    ("complaints", "stop_within"),
-)
+_NOT_YET = (("complaints", "answer_within"),)
 
 
 def _without_effect(settings: Settings) -> Sequence[str]:

@@ -223,7 +223,10 @@ class Housekeeping:
         await self._store.write(api_keys.forget_requests)
 
     async def watch_complaints(self) -> None:
-        """Freezes the senders that too many complain about; thawing is for people (ME-9)."""
+        """Freezes the senders that too many complain about; thawing is for people (ME-9).
+
+        What such a sender has not ended in time is ended for it (WP-15).
+        """
         wiring = self._wiring()
         given = wiring.settings.complaints
         alarms = await self._store.read(
@@ -239,6 +242,11 @@ class Housekeeping:
                 maillog.sender_frozen(alarm.sender, alarm.complaints, alarm.delivered)
         if await self._store.read(campaigns.frozen_senders):
             await self._store.write(complaint_rate.rest_frozen)
+            before = given.stop_within.before(self._store.now())
+            for overdue in await self._store.write(
+                partial(complaint_rate.end_overdue, frozen_before=before)
+            ):
+                maillog.campaign_ended(*overdue)
 
     async def _until_done(
         self, chore: str, do: Callable[[Tx], int], *, rounds: int = 10_000

@@ -7,9 +7,9 @@ head kept elsewhere reveals a cut-off tail.
 Until its block is sealed an event is vouched for by a proof of its own, keyed too, so that the
 sealer never takes up what nobody recorded.
 
-In: what the event rows hold. Out: digests of 32 bytes, proofs of 16. An event's digest covers the salted
-commitment to its payload (`evidence.commitment`), never the payload itself: erasing payload
-and salt leaves the chain whole.
+In: what the event rows hold. Out: digests of 32 bytes, proofs of 16. An event's digest covers
+the salted commitment to its payload (`evidence.commitment`), never the payload itself: erasing
+payload and salt leaves the chain whole.
 
 *Fails:* `ValueError` where a number or a digest has not its proper size.
 """

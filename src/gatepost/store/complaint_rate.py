@@ -3,9 +3,10 @@
 A sender whose rate reaches the limit is frozen: receivers hold it against everything that
 comes from the same place (G-8, ME-9). Nobody is thawed here. While a sender is frozen nothing
 is counted, and after the thaw counting begins anew, so that a thaw is not undone by what
-froze the sender before.
+froze the sender before. Whoever was frozen for its rate has some time to end the mailing; what
+is still queued after that is ended for it (WP-15).
 
-In: the limit, and the least that must have been delivered. Out: `Alarm`s.
+In: the limit, and the least that must have been delivered. Out: `Alarm`s, and `Overdue` campaigns.
 *Fails:* whatever the database raises.
 *Known limits:* deliveries are counted no further than the limit needs; delivered means taken
 by upstream; the moment of a thaw is known to one turn of the chore.
@@ -13,15 +14,16 @@ by upstream; the moment of a thaw is known to one turn of the chore.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, func, literal_column, select
+from sqlalchemy import and_, exists, func, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.mail.recipient_state import State
 from gatepost.mail.stream import Kind
 from gatepost.store import campaigns
+from gatepost.store.remarks import note_change
 from gatepost.store.suppressions import COMPLAINT
 from gatepost.store.tables import mail as tables
 from gatepost.store.tables.ledger import meta, suppression
@@ -32,6 +34,7 @@ WINDOW = timedelta(days=7)
 LONGEST_DELIVERY = timedelta(days=30)  # the most that `retry_for` may be
 
 _COUNT_FROM = "complaints counted from: "
+_FROZEN_AT = "frozen for complaints: "  # by us, not by people; the value is `frozen_ms`
 _c, _s, _r = tables.campaign.c, tables.submission.c, tables.recipient.c
 
 
@@ -54,6 +57,14 @@ class Alarm:
     sender: str
     complaints: int
     delivered: int
+
+
+class Overdue(NamedTuple):
+    """A campaign that was ended for its sender, and how many of its recipients."""
+
+    sender: str
+    campaign: int
+    ended: int
 
 
 def find_alarms(
@@ -81,7 +92,45 @@ def freeze(tx: Tx, alarms: Iterable[Alarm]) -> list[Alarm]:
     for alarm in fresh:
         note = f"{alarm.complaints} complaints, {alarm.delivered} delivered in {WINDOW.days} days"
         campaigns.freeze(tx, alarm.sender, note)
+        note_change(tx, _FROZEN_AT + alarm.sender, str(tx.now_ms))
     return fresh
+
+
+def end_overdue(tx: Tx, frozen_before: datetime) -> list[Overdue]:
+    """Stops what is queued for senders that were frozen for complaints before that.
+
+    Whom people froze is left to people. A campaign that is stopped already is none of these.
+    """
+    overdue = (
+        select(_c.id, _c.sender)
+        .where(
+            _c.sender.in_(_frozen_for_complaints(tx, frozen_before)),
+            _c.stopped_ms.is_(None),
+            exists().where(
+                # repeated for the partial indexes
+                and_(_s.campaign_id == _c.id, _s.campaign_id.is_not(None)),
+                _r.submission == _s.id,
+                _r.finished_ms.is_(None),
+            ),
+        )
+        .order_by(_c.id)
+    )
+    note = "frozen for complaints, and not ended in time"
+    return [
+        Overdue(sender, campaign, campaigns.stop(tx, campaign, note))
+        for campaign, sender in tx.connection.execute(overdue).all()
+    ]
+
+
+def _frozen_for_complaints(tx: Tx, before: datetime) -> list[str]:
+    """Senders that `freeze` froze before that, and that nobody thawed since."""
+    state = tables.sender_state.c
+    rows = tx.connection.execute(
+        select(state.sender, state.frozen_ms, meta.c.value)
+        .join(meta, meta.c.name == _FROZEN_AT + state.sender)
+        .where(state.frozen_ms <= to_ms(before))
+    )
+    return sorted(sender for sender, frozen_ms, noted in rows if str(frozen_ms) == noted)
 
 
 def rest_frozen(tx: Tx) -> None:

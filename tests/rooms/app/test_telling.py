@@ -28,7 +28,12 @@ from support.cases import ASKED, LEFT, bulk, granted, judge, person, suppressed
         ),
         (suppressed("bulk", "complaint"), bulk(), "complained", "only the person"),
         (suppressed("all", "hard-bounce"), bulk(), "hard-bounce", "confirmation"),
-        (suppressed("all", "manual"), bulk(), "since 2026-06-10: suppressed by hand", "suppression remove"),
+        (
+            suppressed("all", "manual"),
+            bulk(),
+            "since 2026-06-10: suppressed by hand",
+            "suppression remove",
+        ),
     ],
 )
 def test_what_stands_and_what_would_help(someone, stream, said, helps):

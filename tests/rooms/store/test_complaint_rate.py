@@ -10,7 +10,7 @@ from gatepost.store.complaint_rate import Alarm
 from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
 from support.consents import complained
-from support.submissions import accept, change, claim, mark, outcome, submission
+from support.submissions import accept, change, claim, mark, outcome, rows_of, submission
 
 
 def deliver(store, count, **more):
@@ -95,3 +95,38 @@ def test_two_gateways_freeze_once(store):
     found = alarms(store)
     made = [store.write_now(lambda tx: complaint_rate.freeze(tx, found)) for _ in range(2)]
     assert [len(one) for one in made] == [1, 0]
+
+
+def test_what_a_frozen_sender_does_not_end_in_time_is_ended(store):
+    """WP-15: two hours by default; another sender's mail, and mail on the wire, are left alone."""
+    deliver(store, 30)
+    accept(store, submission("late1@example.org", "late2@example.org"))
+    (other,) = accept(store, submission("other@example.org", sender="other", campaign="theirs"))
+    complain(store, 5)
+    freeze(store)
+    assert end_overdue(store, timedelta(hours=2)) == []
+    (overdue,) = end_overdue(store, timedelta(0))
+    assert (overdue.sender, overdue.ended) == ("acme", 2)
+    assert end_overdue(store, timedelta(0)) == []
+    states = {row["state"] for row in rows_of(store, tables.recipient, submission=other.submission)}
+    assert states == {State.READY}
+
+
+def test_whom_people_froze_is_left_to_people(store):
+    accept(store, submission("waits@example.org"))
+    store.write_now(lambda tx: campaigns.freeze(tx, "acme", "by hand"))
+    assert end_overdue(store, timedelta(0)) == []
+
+
+def test_a_thaw_ends_the_term(store):
+    deliver(store, 30)
+    complain(store, 5)
+    freeze(store)
+    store.write_now(lambda tx: campaigns.thaw(tx, "acme"))
+    accept(store, submission("again@example.org"))
+    store.write_now(lambda tx: campaigns.freeze(tx, "acme", "by hand"))
+    assert end_overdue(store, timedelta(0)) == []
+
+
+def end_overdue(store, within):
+    return store.write_now(lambda tx: complaint_rate.end_overdue(tx, tx.now - within))
