@@ -2,7 +2,8 @@
 
     make bench                      every workload, three rounds, some five minutes; then the
                                     withdrawals by one click (`clicks.py`), and the ledger up to
-                                    ten million people, half an hour (`ledger.py`)
+                                    ten million people (`ledger.py`): a quarter of
+                                    an hour in all
     python bench/run.py --quick     one short round
     python bench/run.py --only c    some workloads; nothing is written
 
