@@ -73,17 +73,20 @@ class Retention:
             "retention.unconfirmed": kept.unconfirmed,
             "retention.content": kept.content,
             "retention.verdicts": kept.verdicts,
+            "links.lifetime": settings.links.lifetime or kept.verdicts,
             "retention.campaigns": kept.campaigns,
             "quarantine.keep": settings.quarantine.keep,
         }
         self._now = store.now()
+        # A link's age is that of its submission, so the row stays as long as the link works.
+        self._rows = min("retention.verdicts", "links.lifetime", key=self._before)
         self._places: Counter[str] = Counter()
         self._unreachable: list[str] = []
 
     def preview(self) -> Report:
         """What would go now, and why; changes nothing."""
         read = self._store.read_now
-        rows = self._before("retention.verdicts")
+        rows = self._before(self._rows)
         silent = self._before("retention.campaigns")
         due = [one for _, page in self._pages() for one in page]
         submissions, recipients = read(partial(purging.count_submissions, finished_before=rows))
@@ -95,14 +98,14 @@ class Retention:
                 read(quarantine.count_expired), dated=False,
             ),
             *self._people_steps(due),
-            self._step("verdict-term", "submissions", "retention.verdicts", submissions),
-            self._step("verdict-term", "recipients' rows", "retention.verdicts", recipients),
+            self._step("verdict-term", "submissions", self._rows, submissions),
+            self._step("verdict-term", "recipients' rows", self._rows, recipients),
             self._step(
                 "campaign-term", "campaigns", "retention.campaigns",
                 read(partial(purging.count_campaigns, silent_before=silent, finished_before=rows)),
             ),
             self._step(
-                "no-record", "addresses of strangers", "retention.verdicts",
+                "no-record", "addresses of strangers", self._rows,
                 read(partial(retention.count_strangers, before=rows)),
             ),
         ]  # fmt: skip
@@ -110,7 +113,7 @@ class Retention:
 
     def run(self, advance: Advance = lambda _count: None) -> Report:
         """Does it; `advance` hears of every slice."""
-        rows = self._before("retention.verdicts")
+        rows = self._before(self._rows)
         self._until_done(uses.gather, lambda _count: None)
         over = self._until_done(
             partial(content.purge, finished_before=self._before("retention.content")), advance
@@ -131,10 +134,10 @@ class Retention:
         )
         strangers = self._until_done(partial(retention.forget_strangers, before=rows), advance)
         steps += [
-            self._step("verdict-term", "submissions", "retention.verdicts", submissions),
-            self._step("verdict-term", "recipients' rows", "retention.verdicts", recipients),
+            self._step("verdict-term", "submissions", self._rows, submissions),
+            self._step("verdict-term", "recipients' rows", self._rows, recipients),
             self._step("campaign-term", "campaigns", "retention.campaigns", campaigns),
-            self._step("no-record", "addresses of strangers", "retention.verdicts", strangers),
+            self._step("no-record", "addresses of strangers", self._rows, strangers),
         ]
         self._store.empty_log()
         return Report(steps, +self._places, self._unreachable)

@@ -221,7 +221,7 @@ class RetentionSettings(Section):
         "90 days",
         "who was mailed or not, and why: after a submission is finished",
         detail="Counts of campaigns and the uses of consents outlive these rows. Complaints are "
-        "weighed against deliveries of weeks ago, and links with a lifetime need theirs.",
+        "weighed against deliveries of weeks ago. Where links have a longer lifetime, that counts.",
         least="60 days",
     )
     campaigns: Length = setting(

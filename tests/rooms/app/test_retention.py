@@ -248,3 +248,26 @@ def test_a_dry_run_says_what_the_run_then_does(store, wiring, monkeypatch):
     assert ("campaign-term", "campaigns", 1) in done
     again = Retention(store, wiring.settings, wiring.policy.bases).run()
     assert [step.count for step in again.steps] == [0] * len(again.steps)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "term"),
+    [
+        ("unlimited", (91, "retention.verdicts")),
+        ("60 days", (91, "retention.verdicts")),
+        ("200 days", (201, "links.lifetime")),
+    ],
+)
+def test_a_submission_stays_as_long_as_its_links_work(store, tmp_path, monkeypatch, lifetime, term):
+    days, setting = term
+    (tmp_path / "config.toml").write_text(f'{CONFIG}\n[links]\nlifetime = "{lifetime}"\n')
+    world = World(store, wire(load(tmp_path / "config.toml", os.environ)), monkeypatch)
+    world.agree(PEOPLE[0], "newsletter-form")
+    world.mail(PEOPLE[0])
+    world.wait(days - 2)
+    world.run()
+    assert rows_of(store, tables.submission)
+    world.wait(2)
+    steps = Retention(store, world.wiring.settings, world.wiring.policy.bases).run().steps
+    assert not rows_of(store, tables.submission)
+    assert [step.setting for step in steps if step.what == "submissions"] == [setting]

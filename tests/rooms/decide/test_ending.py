@@ -26,7 +26,7 @@ def case(someone, stream=None, now=NOW, bases=None):
     )  # fmt: skip
 
 
-def stepped(one, days=1500):
+def stepped(one, days=2300):  # four years ahead, two of life, and some
     """The first day on which the rules refuse, asked day by day; `None` if they never do."""
     for number in range(days):
         verdict = decide(replace(one, now=one.now + number * DAY))

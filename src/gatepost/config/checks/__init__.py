@@ -33,7 +33,6 @@ CHECKS: tuple[Check, ...] = (
     duties.letters_come_from_the_sender,
     duties.dkim_keys_can_sign,
     duties.releases_come_before_the_end,
-    duties.links_keep_their_rows,
     duties.confirmations_come_before_the_end,
     duties.bases_are_only_stricter,
     onward.webhooks_can_sign,

@@ -148,18 +148,6 @@ def releases_come_before_the_end(settings: Settings) -> Iterator[Complaint]:
             )
 
 
-def links_keep_their_rows(settings: Settings) -> Iterator[Complaint]:
-    """A link's age is that of its submission, so that row must be kept as long."""
-    lifetime, keep = settings.links.lifetime, settings.retention.verdicts
-    if lifetime is not None and keep.approximate_seconds < lifetime.approximate_seconds:
-        yield Complaint(
-            path=("retention", "verdicts"),
-            what=f"is shorter than links work: links.lifetime is {lifetime}",
-            cure=f'write "{lifetime}" or more, or lifetime = "unlimited"',
-            rests_on=(("links", "lifetime"),),
-        )
-
-
 def confirmations_come_before_the_end(settings: Settings) -> Iterator[Complaint]:
     """A sign-up can be confirmed only while it is on record."""
     kept, given = settings.retention.unconfirmed, settings.consent.confirm_within
