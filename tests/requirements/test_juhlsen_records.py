@@ -1,11 +1,16 @@
 """JU-18 … JU-24: what follows a sign-up, and what is kept of it, on the real ledger and pages."""
 
 import json
+from dataclasses import replace
+from datetime import datetime
 
 import httpx
 import pytest
 
+from gatepost.config.gateway import RetentionSettings
+from gatepost.consent.retention import Terms, expiry
 from gatepost.mail.address import parse
+from gatepost.mail.duration import Duration
 from gatepost.store import people
 from support.cases import fact, granted, person, reason
 from support.command import Site
@@ -90,6 +95,26 @@ def test_ju_23_evidence_stays_for_two_years_after_its_last_use(site):
     asked = {one["question"]: one["answer"] for one in consent["answers"]}
     given, kept = asked["when"][0]["value"], asked["kept-until"][0]["value"]
     assert int(kept[:4]) - int(given[:4]) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "used", "left", "due"),
+    [
+        ("2020-03-01", None, None, "2022-03-01"),
+        ("2020-03-01", "2024-02-29", None, "2026-02-28"),
+        ("2020-03-01", "2021-05-01", "2023-06-01", "2025-06-01"),
+    ],
+)
+def test_ju_23_the_date_is_two_years_after_the_last_of_all(given, used, left, due):
+    """JU-23, B1: after the consent, the last mail sent on it, or its withdrawal."""
+    facts = [replace(granted(), at=noon(given))]
+    facts += [replace(fact("withdrawn", 0), at=noon(left))] if left else []
+    terms = Terms(evidence=RetentionSettings().evidence, unconfirmed=Duration(months=1))
+    assert expiry(facts, noon(used) if used else None, terms).due == noon(due)
+
+
+def noon(day):
+    return datetime.fromisoformat(f"{day}T12:00:00+00:00")
 
 
 def test_ju_24_an_erasure_spares_what_proves_the_consent(site):
