@@ -336,6 +336,11 @@ def campaign_ended(sender: str, campaign: int, recipients: int) -> None:
     _log.error("campaign stopped", sender=sender, campaign=campaign, recipients=recipients)
 
 
+def complaints_unanswered(sender: str, cases: Sequence[int], *, frozen: bool) -> None:
+    """Their time is over; `frozen` if the sender's bulk mail is refused from now on for them."""
+    _log.error("complaints unanswered", sender=sender, cases=list(cases), frozen=frozen)
+
+
 # What travels on
 
 
@@ -446,12 +451,6 @@ def observing(streams: Sequence[str]) -> None:
     _observing.set(len(streams))
     if streams:
         _log.warning("mode observe: lack of consent is only recorded", streams=list(streams))
-
-
-def without_effect(settings: Sequence[str]) -> None:
-    """Settings that were given and that this version does not act on yet."""
-    if settings:
-        _log.warning("these settings have no effect in this version", settings=list(settings))
 
 
 def storage_changed(enough: bool) -> None:

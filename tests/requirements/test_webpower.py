@@ -195,14 +195,22 @@ def test_wp_13_what_must_not_be_sent_can_be_stopped_at_once():
 
 
 async def test_wp_14_a_complaint_is_seen_by_the_sender_and_ends_its_mail(tmp_path):
-    """WP-14: what a program cannot settle goes to the sender's contact as it came."""
+    """WP-14: it goes to the sender's contact as it came, and so does what no program can settle."""
     async with station(tmp_path) as here:
         anna = here.person()
         link = here.token(anna, Purpose.UNSUBSCRIBE, submission=77)
         await here.send(arf(original(unsubscribe=link)), "fbl@bounce.acme.example")
         assert here.suppressions(anna) == [("acme", "bulk", "complaint")]
-        await here.send(arf(original()), "fbl@bounce.acme.example")
         assert [to for to, _ in here.letters()] == ["kontakt@acme.example"]
+        await here.send(arf(original()), "fbl@bounce.acme.example")
+        assert [to for to, _ in here.letters()] == ["kontakt@acme.example"] * 2
+
+
+def test_wp_14_who_does_not_answer_within_a_day_is_frozen():
+    """WP-14, C2: by default; `app/test_complaints.py` shows it, on both engines."""
+    given = ComplaintSettings()
+    assert given.answer_within == Duration(seconds=24 * 3600)
+    assert given.freeze_unanswered
 
 
 def test_wp_14_15_a_sender_is_frozen_until_somebody_thaws_it(site):

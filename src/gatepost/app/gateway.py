@@ -337,7 +337,6 @@ class Gateway:
         bulk = [stream for stream in policy.streams.values() if stream.is_bulk]
         maillog.unsigned_streams([s.name for s in bulk if not self._wiring.dkim.get(s.sender)])
         maillog.observing([stream.name for stream in bulk if stream.observe])
-        maillog.without_effect(_without_effect(self._wiring.settings))
 
 
 @contextmanager
@@ -353,19 +352,6 @@ def _naming(door: str, address: str, port: int) -> Iterator[None]:
 def _pause_after(attempt: int) -> timedelta:
     """When a claimed row is due again if nothing is heard of its attempt."""
     return STANDARD.first if attempt <= 1 else STANDARD.steady
-
-
-_NOT_YET = (("complaints", "answer_within"),)
-
-
-def _without_effect(settings: Settings) -> Sequence[str]:
-    """Settings that were changed from their default and that nothing acts on yet."""
-    sections = ((getattr(settings, section), section, key) for section, key in _NOT_YET)
-    return [
-        f"{section}.{key}"
-        for given, section, key in sections
-        if getattr(given, key) != getattr(type(given)(), key)
-    ]
 
 
 _FIXED = {

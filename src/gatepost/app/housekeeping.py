@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from gatepost import maillog
+from gatepost.app.complaints import Complaints
 from gatepost.app.daily import Daily
 from gatepost.app.head_mail import HeadMail
 from gatepost.app.notices import Notices
@@ -85,6 +86,7 @@ class Housekeeping:
         self._mark = 0
         self._forged: frozenset[int] = frozenset()
         self._head_mail = HeadMail(store, wiring)
+        self._cases = Complaints(store, wiring)
         self._tasks: list[asyncio.Task[None]] = []
         self.storage_ok = True
         self._written = time.monotonic()
@@ -106,6 +108,7 @@ class Housekeeping:
             Chore("late welcomes", LATE_SECONDS, self._welcomes.watch),
             Chore("terms", TERMS_SECONDS, self.apply_terms),
             Chore("complaint rate", COMPLAINTS_SECONDS, self.watch_complaints),
+            Chore("complaint cases", COMPLAINTS_SECONDS, self._cases.watch),
             Chore("head of the ledger", HEAD_SECONDS, self._head_mail.send),
             Chore("uses", GATHER_SECONDS, self._daily.gather),
             Chore("retention", DAILY_SECONDS, self._daily.apply_retention),

@@ -23,7 +23,7 @@ from gatepost.app import rejects
 from gatepost.config import Settings
 from gatepost.consent.bases import Bases
 from gatepost.consent.retention import EVIDENCE_TERM, REQUEST, UNCONFIRMED, Terms
-from gatepost.store import content, places, purging, retention, uses, written
+from gatepost.store import complaint_cases, content, places, purging, retention, uses, written
 from gatepost.store.engine import Store, Tx
 from gatepost.store.retention import Due
 from gatepost.store.spool import quarantine
@@ -105,6 +105,10 @@ class Retention:
                 read(partial(purging.count_campaigns, silent_before=silent, finished_before=rows)),
             ),
             self._step(
+                "campaign-term", "complaint cases", "retention.campaigns",
+                read(partial(complaint_cases.count_old, closed_before=silent)),
+            ),
+            self._step(
                 "no-record", "addresses of strangers", self._rows,
                 read(partial(retention.count_strangers, before=rows)),
             ),
@@ -132,11 +136,13 @@ class Retention:
         campaigns = self._until_done(
             partial(purging.purge_campaigns, silent_before=silent), advance
         )
+        cases = self._until_done(partial(complaint_cases.purge, closed_before=silent), advance)
         strangers = self._until_done(partial(retention.forget_strangers, before=rows), advance)
         steps += [
             self._step("verdict-term", "submissions", self._rows, submissions),
             self._step("verdict-term", "recipients' rows", self._rows, recipients),
             self._step("campaign-term", "campaigns", "retention.campaigns", campaigns),
+            self._step("campaign-term", "complaint cases", "retention.campaigns", cases),
             self._step("no-record", "addresses of strangers", self._rows, strangers),
         ]
         self._store.empty_log()

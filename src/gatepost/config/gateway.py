@@ -252,7 +252,14 @@ class LedgerSettings(Section):
 class ComplaintSettings(Section):
     """What complaints lead to."""
 
-    answer_within: Length = setting("24 h", "then the sender may be frozen")
+    answer_within: Length = setting(
+        "24 h",
+        "for the sender to answer a complaint",
+        detail="From the moment that upstream took the notice to its contact.",
+    )
+    freeze_unanswered: bool = setting(
+        True, "freezes the sender whose complaint nobody answered in time"
+    )
     freeze_rate: float = setting(
         0.003,
         "of delivered mail; above it the sender is frozen",

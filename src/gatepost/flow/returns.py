@@ -4,7 +4,8 @@ In: mail on a returns listener. Out: facts in the ledger, committed before the r
 
 - a bounce at the return path of one copy: a hard one suppresses the address for the sender,
   soft ones are counted (`store/returned.py`), policy bounces only raise an alarm (RA-5);
-- a feedback report wherever it comes: no bulk mail of that sender any more (RA-3);
+- a feedback report wherever it comes: no bulk mail of that sender any more (RA-3), and a case
+  that the sender's contact is told of and has to answer (WP-14);
 - an unsubscribe mail with its token: the stream is left, and the mail answered once (RD-6).
 
 Only a token that verifies does anything (RA-4); an address with a token that does not is
@@ -21,7 +22,7 @@ of use for any of them.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from gatepost import maillog
@@ -40,7 +41,7 @@ from gatepost.mail.message import Message, scan
 from gatepost.mail.reply import Reply
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
-from gatepost.store import returned
+from gatepost.store import complaint_cases, returned
 from gatepost.store.engine import Store, StoreUnavailable, Tx
 from gatepost.store.ids import new_id, to_text
 from gatepost.store.people import UnknownSubject
@@ -68,11 +69,24 @@ class Bounced:
 
 
 @dataclass(frozen=True, slots=True)
+class ForPeople:
+    """Mail that no program understands."""
+
+    mailbox: Address
+    sender: Sender | None
+
+
+@dataclass(frozen=True, slots=True)
 class Complained:
-    """A complaint about the copy that `claim` names."""
+    """A complaint about the copy that `claim` names, and who is to see it.
+
+    They see it if it opens a case, and if it is `malformed`.
+    """
 
     claim: Claim
     kind: str
+    for_people: ForPeople
+    malformed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +94,6 @@ class Left:
     """Somebody leaves by mail; `mailbox` took it and is where a person would look for it."""
 
     claim: Claim
-    mailbox: Address
-    sender: Sender | None
-
-
-@dataclass(frozen=True, slots=True)
-class ForPeople:
-    """Mail that no program understands."""
-
     mailbox: Address
     sender: Sender | None
 
@@ -243,14 +249,13 @@ class Returns:
         claim: Claim | None = None,
     ) -> Iterable[Errand]:
         claim = claim or self._claim_of(complaint.marks)
+        for_people = ForPeople(address, self._sender_of(claim) or mailbox.sender)
         if claim and complaint.is_praise:
             yield PassedOver("complaint", complaint.type)
-            return
-        if claim and complaint.is_against:
-            yield Complained(claim, complaint.type)
-            if not complaint.malformed:
-                return
-        yield ForPeople(address, self._sender_of(claim) or mailbox.sender)
+        elif claim and complaint.is_against:
+            yield Complained(claim, complaint.type, for_people, complaint.malformed)
+        else:
+            yield for_people
 
     def _leaving(self, post: _Post, address: Address, mailbox: Mailbox) -> Errand:
         tokens = [mailbox.token, *tokens_in_subject(post.message)]
@@ -265,7 +270,8 @@ class Returns:
         if mailbox.place is Place.COMPLAINTS:
             claim = self._claim_of(find_reported_copy(post.message))
             if claim is not None:
-                return Complained(claim, "abuse")
+                sender = self._sender_of(claim) or mailbox.sender
+                return Complained(claim, "abuse", ForPeople(address, sender))
         return ForPeople(address, mailbox.sender)
 
     def _claim_of(self, marks: Marks) -> Claim | None:
@@ -293,21 +299,23 @@ class Returns:
             match errand:
                 case PassedOver(kind, why):
                     done.note(kind, why)
-                case ForPeople(mailbox, sender):
-                    self._hand_on(tx, post, mailbox, sender, done)
+                case ForPeople():
+                    self._hand_on(tx, post, errand, done)
                 case Bounced():
                     self._settle_bounce(tx, errand, done)
                 case Complained():
-                    self._settle_complaint(tx, errand, done)
+                    self._settle_complaint(tx, post, errand, done)
                 case Left():
                     self._settle_leaving(tx, post, errand, done)
                 case _:
                     assert_never(errand)
         except UnknownSubject:  # the token is ours, but of a store that this one is not
             if isinstance(errand, Left):  # who wants to leave is never turned away
-                self._hand_on(tx, post, errand.mailbox, errand.sender, done)
-            else:
-                done.note("report", "of a copy that is not on record")
+                self._hand_on(tx, post, ForPeople(errand.mailbox, errand.sender), done)
+                return
+            done.note("report", "of a copy that is not on record")
+            if isinstance(errand, Complained) and errand.malformed:
+                self._hand_on(tx, post, errand.for_people, done)
 
     def _settle_bounce(self, tx: Tx, bounced: Bounced, done: _Settled) -> None:
         known, copy = _origin(tx, bounced.claim)
@@ -317,11 +325,23 @@ class Returns:
             done.endings.append((copy.subject, known.sender, ""))
         done.note(f"{severity} bounce", made, known.name, words)
 
-    def _settle_complaint(self, tx: Tx, complained: Complained, done: _Settled) -> None:
+    def _settle_complaint(
+        self, tx: Tx, post: _Post, complained: Complained, done: _Settled
+    ) -> None:
+        """Opens a case, of which the sender's contact is told (WP-14), or joins one."""
         known, copy = _origin(tx, complained.claim)
         made = returned.record_complaint(tx, copy, complained.kind)
         done.endings.append((copy.subject, known.sender, ""))
         done.note("complaint", made, known.name, complained.kind)
+        case = None
+        if made is not Made.KNOWN:
+            case = complaint_cases.open_or_join(tx, copy, known.name, complained.kind)
+        if case is not None or complained.malformed:
+            told = complained.for_people
+            told = replace(told, sender=self._policy().senders.get(known.sender, told.sender))
+            notice = self._hand_on(tx, post, told, done, case)
+            if case is not None and notice is not None:
+                complaint_cases.tell(tx, case, notice)
 
     def _settle_leaving(self, tx: Tx, post: _Post, left: Left, done: _Settled) -> None:
         known, copy = _origin(tx, left.claim)
@@ -365,13 +385,19 @@ class Returns:
         put(tx, [job])
 
     def _hand_on(
-        self, tx: Tx, post: _Post, mailbox: Address, sender: Sender | None, done: _Settled
-    ) -> None:
-        """Mails it to the contact; where there is none, it is not taken."""
+        self,
+        tx: Tx,
+        post: _Post,
+        errand: ForPeople,
+        done: _Settled,
+        case: int | None = None,
+    ) -> int | None:
+        """Mails it to the contact, as which submission; where there is none, it is not taken."""
+        mailbox, sender = errand.mailbox, errand.sender
         hostname = self._hostname()
         to = _address(sender.contact) if sender else None
         if sender is None or to is None or self._mailbox(to) or _is_ours(post.message, hostname):
-            return
+            return None
         number = new_id()
         mail = forwarded(
             host=hostname,
@@ -381,6 +407,7 @@ class Returns:
             original=post.content,
             date=tx.now,
             message_id=f"<{to_text(number)}@{hostname}>",
+            case=case or 0,
         )
         job = own_mail(
             id=number, at=tx.now, recipient=Recipient(to), content=mail, upstream=sender.upstream,
@@ -390,6 +417,7 @@ class Returns:
         )  # fmt: skip
         put(tx, [job])
         done.note("mail", "handed on")
+        return number
 
     def _sender_of(self, claim: Claim | None) -> Sender | None:
         """Whose mail the copy was, as far as it is configured."""

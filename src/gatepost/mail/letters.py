@@ -30,6 +30,13 @@ from gatepost.mail.writing import (
 )
 
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,240}>")
+_LETTER = "It asks for a person: an answer goes to whoever wrote it, not to this mail."
+_CASE = (
+    "It is a complaint, and has become complaint case {case}. Whoever complained gets no\n"
+    "more bulk mail of this sender. Find out why they did, put it right, and have the\n"
+    "administrator record it in time:\n\n"
+    '    gatepost complaint answer {case} --note "what was found and done"'
+)
 _PHRASE = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]+")
 
 
@@ -71,8 +78,12 @@ def forwarded(
     original: bytes,
     date: datetime,
     message_id: str,
+    case: int = 0,
 ) -> bytes:
-    """What came to `mailbox` from the envelope sender `mail_from`, for a person to read."""
+    """What came to `mailbox` from the envelope sender `mail_from`, for a person to read.
+
+    `case` is the complaint case that it opened, 0 if it opened none.
+    """
     boundary = boundary_for(message_id)
     header = [
         ("From", f"Gatepost at {label(host)} <postmaster@{host}>"),
@@ -87,8 +98,7 @@ def forwarded(
     text = (
         f"The attached message came to {clean(mailbox)}\n"
         f"from {clean(mail_from) or 'a mail server, without a return address'}.\n\n"
-        "It asks for a person: an answer goes to whoever wrote it, not to this mail."
-    )
+    ) + (_CASE.format(case=case) if case else _LETTER)
     parts = [write_text_part("text/plain", "", text), _attached(original)]
     return write_fields(header) + b"\r\n" + write_multipart(boundary, parts)
 
@@ -159,6 +169,43 @@ def ledger_head(
         f"That this finds nothing shows that all that was recorded up to {date:%Y-%m-%d}\n"
         "is still there, in its order and unaltered, and that nothing was slipped in.\n\n"
         "How often this mail comes is set by mail_head in [ledger]."
+    )
+    return write_fields(header) + write_text_part("text/plain", "", text)
+
+
+def frozen_unanswered(
+    *,
+    host: str,
+    to: str,
+    sender: str,
+    cases: str,
+    first: int,
+    within: str,
+    date: datetime,
+    message_id: str,
+) -> bytes:
+    """Tells a sender's contact that it is frozen because `cases` (in words) were not answered."""
+    header = [
+        ("From", f"Gatepost at {label(host)} <postmaster@{host}>"),
+        ("To", to_value(to)),
+        ("Subject", f"{clean(sender)} is frozen: {clean(cases)}"),
+        ("Date", format_datetime(date)),
+        ("Message-ID", message_id),
+        ("Auto-Submitted", "auto-generated"),
+        ("MIME-Version", "1.0"),
+    ]
+    text = (
+        f"This is Gatepost at {clean(host)}.\n\n"
+        f"Nobody answered within {within}: {clean(cases)}.\n"
+        f"The bulk mail of {clean(sender)} is refused from now on, and what was queued\n"
+        "waits. Its other mail goes on.\n\n"
+        "When you have found out why people complained, and put it right, the\n"
+        "administrator records that for each case and takes the mail again:\n\n"
+        "    gatepost complaint list --open\n"
+        f'    gatepost complaint answer {first} --note "what was found and done"\n'
+        f"    gatepost sender thaw {clean(sender)}\n\n"
+        "How long there is to answer, and whether a sender is frozen after that, is set by\n"
+        "answer_within and freeze_unanswered in [complaints]."
     )
     return write_fields(header) + write_text_part("text/plain", "", text)
 

@@ -31,6 +31,7 @@ from gatepost.mail.verdict import Disposition, Reason
 from gatepost.store.ending import close_finished
 from gatepost.store.subjects import chunks
 from gatepost.store.tables import mail as tables
+from gatepost.store.tables.complaints import complaint_case
 from gatepost.store.tables.ledger import subject
 from gatepost.store.tables.mail import is_untold
 from gatepost.store.tables.onward import webhook_delivery
@@ -365,6 +366,11 @@ PLACES: tuple[Place, ...] = (
     ),
     Place("campaign_count", "nothing: numbers"),
     Place("sender_state", "notes on frozen senders", _blank_notes(tables.sender_state, "note")),
+    Place(
+        "complaint_case",
+        "what staff wrote about complaints",
+        _blank_notes(complaint_case, "answer", "closing"),
+    ),
     Place("bulk_window", "nothing: fingerprints of texts"),
     Place("written_file", "files with rejected rows"),
     Place("import_progress", "nothing: counts of imports under way"),

@@ -25,6 +25,7 @@ from gatepost.consent.evidence import EventKind, Fact
 from gatepost.store import kept, recording, subjects
 from gatepost.store.events import Entry, insert_events
 from gatepost.store.hot import compile_once
+from gatepost.store.tables.complaints import complaint_case
 from gatepost.store.tables.ledger import (
     consent_text,
     event,
@@ -141,7 +142,7 @@ def remove_rest(tx: Tx, sender: str) -> int:
     for name in names:
         with kept.changing(tx, name):
             _remove_source(tx, name)
-    for table in (consent_use, signup, welcome):
+    for table in (consent_use, signup, welcome, complaint_case):
         tx.connection.execute(delete(table).where(table.c.sender == sender))
     return len(names)
 

@@ -7,6 +7,8 @@ import pytest
 
 from gatepost.consent.evidence import EventKind
 from gatepost.consent.tokens import Purpose
+from gatepost.store import complaint_cases
+from gatepost.store.ids import to_text
 from support.reports import LETTER, arf, dsn, lines, original
 from support.returning import ACME, station
 
@@ -38,7 +40,6 @@ async def test_a_report_ends_the_senders_bulk_mail(here, to):
         EventKind.COMPLAINED, "recipient", "feedback", "abuse",
     )  # fmt: skip
     assert here.ended == [(anna, "acme", "")]
-    assert here.letters() == []
 
 
 @pytest.mark.parametrize("purpose", [Purpose.BOUNCE, Purpose.MAILTO])
@@ -179,4 +180,63 @@ async def test_too_many_hops_are_a_loop(here):
 
 async def test_a_bounce_for_postmaster_is_handed_on(here):
     await here.send(dsn(), "postmaster@relay.example.org")
+    assert len(here.letters()) == 1
+
+
+def cases(here):
+    return here.store.read_now(complaint_cases.list_cases)
+
+
+async def test_a_complaint_opens_a_case_and_tells_the_contact(here):
+    """WP-14: the report goes on whole, with the number of the case; the clock waits for it (C2)."""
+    anna = here.person()
+    report = arf(original(unsubscribe=link(here, anna)))
+    await here.send(report, FBL)
+    (case,) = cases(here)
+    assert (case.sender, case.stream, case.kind) == ("acme", "newsletter", "abuse")
+    assert (case.address, case.submission) == ("anna@example.org", to_text(77))
+    assert (case.complaints, case.state, case.noticed_at) == (1, "notice-underway", None)
+    ((to, letter),) = here.letters()
+    assert to == "kontakt@acme.example"
+    assert f"gatepost complaint answer {case.id} ".encode() in letter
+    assert report in letter
+
+
+async def test_more_complaints_of_the_same_person_join_the_open_case(here):
+    anna, bo = here.person(), here.person("bo@example.org")
+    for number in (1, 1, 2):
+        token = here.token(anna, Purpose.UNSUBSCRIBE, submission=number)
+        await here.send(arf(original(unsubscribe=token)), FBL)
+    (case,) = cases(here)
+    assert case.complaints == 2  # the same copy counts once
+    assert len(here.letters()) == 1
+    await here.send(arf(original(unsubscribe=link(here, bo))), FBL)
+    assert [one.address for one in cases(here)] == ["bo@example.org", "anna@example.org"]
+    assert len(here.letters()) == 2
+
+
+async def test_after_the_close_another_case_is_opened(here):
+    anna = here.person()
+    for number in (1, 2):
+        token = here.token(anna, Purpose.UNSUBSCRIBE, submission=number)
+        await here.send(arf(original(unsubscribe=token)), FBL)
+        newest = cases(here)[0]
+        here.store.write_now(lambda tx, n=newest.id: complaint_cases.close(tx, n, "done"))
+    assert [one.complaints for one in cases(here)] == [1, 1]
+
+
+async def test_where_nobody_can_be_told_the_clock_runs_from_the_complaint(here):
+    here.senders = {"acme": replace(ACME, contact="")}
+    anna = here.person()
+    reply = await here.send(arf(original(unsubscribe=link(here, anna))), FBL)
+    assert reply.status == "250 2.0.0"
+    (case,) = cases(here)
+    assert case.noticed_at == case.received_at
+    assert case.state == "waiting"
+
+
+async def test_a_malformed_report_of_a_copy_from_elsewhere_is_shown_to_people(here):
+    content = arf(original(unsubscribe=link(here, 4711))).replace(b"Version: 1\r\n", b"")
+    assert (await here.send(content, FBL)).status == "250 2.0.0"
+    assert cases(here) == []
     assert len(here.letters()) == 1
