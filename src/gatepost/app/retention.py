@@ -94,6 +94,10 @@ class Retention:
         steps = [
             self._step("content-term", "messages", "retention.content", over),
             self._step(
+                "campaign-term", "complaint cases", "retention.campaigns",
+                read(partial(complaint_cases.count_old, closed_before=silent)),
+            ),
+            self._step(
                 "quarantine-term", "held recipients", "quarantine.keep",
                 read(quarantine.count_expired), dated=False,
             ),
@@ -103,10 +107,6 @@ class Retention:
             self._step(
                 "campaign-term", "campaigns", "retention.campaigns",
                 read(partial(purging.count_campaigns, silent_before=silent, finished_before=rows)),
-            ),
-            self._step(
-                "campaign-term", "complaint cases", "retention.campaigns",
-                read(partial(complaint_cases.count_old, closed_before=silent)),
             ),
             self._step(
                 "no-record", "addresses of strangers", self._rows,
@@ -122,8 +122,13 @@ class Retention:
         over = self._until_done(
             partial(content.purge, finished_before=self._before("retention.content")), advance
         )
+        closed = self._before("retention.campaigns")
         steps = [
             self._step("content-term", "messages", "retention.content", over),
+            self._step(
+                "campaign-term", "complaint cases", "retention.campaigns",
+                self._until_done(partial(complaint_cases.purge, closed_before=closed), advance),
+            ),
             self._step(
                 "quarantine-term", "held recipients", "quarantine.keep",
                 self._until_done(quarantine.expire, advance), dated=False,
@@ -136,13 +141,11 @@ class Retention:
         campaigns = self._until_done(
             partial(purging.purge_campaigns, silent_before=silent), advance
         )
-        cases = self._until_done(partial(complaint_cases.purge, closed_before=silent), advance)
         strangers = self._until_done(partial(retention.forget_strangers, before=rows), advance)
         steps += [
             self._step("verdict-term", "submissions", self._rows, submissions),
             self._step("verdict-term", "recipients' rows", self._rows, recipients),
             self._step("campaign-term", "campaigns", "retention.campaigns", campaigns),
-            self._step("campaign-term", "complaint cases", "retention.campaigns", cases),
             self._step("no-record", "addresses of strangers", self._rows, strangers),
         ]
         self._store.empty_log()

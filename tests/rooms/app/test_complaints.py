@@ -1,5 +1,6 @@
 """Complaint cases over time: when the clock starts, runs out, and what follows (WP-14, C2)."""
 
+import asyncio
 import os
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -14,7 +15,7 @@ from gatepost.config import load
 from gatepost.consent.retention import Terms
 from gatepost.mail.address import parse
 from gatepost.mail.recipient_state import State
-from gatepost.store import campaigns, clock, complaint_cases, people
+from gatepost.store import campaigns, clock, complaint_cases, people, removal
 from gatepost.store.complaint_cases import CaseAnswered, CaseClosed
 from gatepost.store.returned import Copy
 from gatepost.store.tables import mail as tables
@@ -239,3 +240,19 @@ def test_an_erasure_blanks_words_with_the_address(store, tmp_path):
     assert (shown(store, number).answer, shown(store, number).closing) == ("", "")
     assert shown(store, number).address == ""
     assert shown(store, other).answer == f"{BO} was told"
+
+
+async def test_two_gateways_freeze_and_tell_once(store, tmp_path, later):
+    wiring = wired(tmp_path)
+    complain(store, ANNA)
+    later(DAY)
+    await asyncio.gather(*(Complaints(store, wiring).watch() for _ in range(2)))
+    assert frozen(store) == {"acme"}
+    assert len(letters(store)) == 1
+
+
+def test_cases_go_with_their_sender(store):
+    complain(store, ANNA)
+    complain(store, ANNA, sender="other")
+    store.write_now(lambda tx: removal.remove_rest(tx, "acme"))
+    assert [row["sender"] for row in rows_of(store, complaint_case)] == ["other"]

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from gatepost.app.gateway import Gateway
 from gatepost.config import load
 from gatepost.mail.address import parse
-from gatepost.store import people
+from gatepost.store import complaint_cases, people
 from gatepost.store.tables import mail as tables
+from gatepost.store.tables.complaints import complaint_case
+from gatepost.store.times import to_ms
 from support.consents import granted
 from support.program import CONFIG
 from support.reports import arf, dsn, leaving
@@ -143,6 +146,32 @@ async def test_complaints_end_the_mailing_and_too_many_freeze_the_sender(tmp_pat
         await gateway.housekeeping.watch_complaints()
         (state,) = rows_of(gateway.store, tables.sender_state)
         assert (state["sender"], state["note"]) == ("acme", "1 complaints, 2 delivered in 7 days")
+
+
+async def test_a_case_nobody_answers_freezes_the_sender(tmp_path):
+    """WP-14, C2: the contact gets the report, which starts the clock, and is told of the freeze."""
+    async with running(tmp_path) as (gateway, upstream):
+        watch = gateway.housekeeping._cases.watch
+        await mail(gateway)
+        await upstream.wait_for(2)
+        await until(lambda: is_finished(gateway))
+        report = arf(copy_to(upstream, ANNA).content.decode().replace("\r\n", "\n"))
+        assert await send_back(gateway, report, "fbl@bounce.acme.example") == "250 2.0.0"
+        await upstream.wait_for(3)
+        contact = "kontakt@acme.example"
+        await until(lambda: all(r["finished_ms"] for r in rows_of(gateway.store, tables.recipient)))
+        await watch()
+        (case,) = gateway.store.read_now(complaint_cases.list_cases)
+        assert (case.address, case.campaign is None, case.state) == (ANNA, False, "waiting")
+        assert report in copy_to(upstream, contact).content
+        long_ago = to_ms(gateway.store.now() - timedelta(hours=24))
+        change(gateway.store, complaint_case, {"noticed_ms": long_ago})
+        await watch()
+        (state,) = rows_of(gateway.store, tables.sender_state)
+        assert state["note"] == f"not answered in time: complaint case {case.id}"
+        await upstream.wait_for(4)
+        assert b"gatepost sender thaw acme" in upstream.taken[3].content
+        assert upstream.taken[3].recipients == [contact]
 
 
 @pytest.mark.parametrize(
