@@ -55,15 +55,7 @@ def confirmation(
 
     `in_reply_to` is the Message-ID it had; left out if it is not one.
     """
-    header = [
-        ("From", f"{_phrase(name)} <{clean(address)}>"),
-        ("To", to_value(to)),
-        ("Subject", subject),
-        ("Date", format_datetime(date)),
-        ("Message-ID", message_id),
-        ("Auto-Submitted", "auto-replied"),
-        ("MIME-Version", "1.0"),
-    ]
+    header = _frame(_mailbox(name, address), to, subject, date, message_id, auto="auto-replied")
     if _MESSAGE_ID.fullmatch(in_reply_to):
         header[5:5] = [("In-Reply-To", in_reply_to), ("References", in_reply_to)]
     return write_fields(header) + write_text_part("text/plain", "", text)
@@ -86,13 +78,7 @@ def forwarded(
     """
     boundary = boundary_for(message_id)
     header = [
-        ("From", f"Gatepost at {label(host)} <postmaster@{host}>"),
-        ("To", to_value(to)),
-        ("Subject", f"Mail to {clean(mailbox)}"),
-        ("Date", format_datetime(date)),
-        ("Message-ID", message_id),
-        ("Auto-Submitted", "auto-generated"),
-        ("MIME-Version", "1.0"),
+        *_frame(_ourselves(host), to, f"Mail to {clean(mailbox)}", date, message_id),
         ("Content-Type", f'multipart/mixed;\r\n boundary="{boundary}"'),
     ]
     text = (
@@ -124,7 +110,7 @@ def letter(
     """
     boundary = boundary_for(message_id)
     header = [
-        ("From", f"{_phrase(name)} <{clean(address)}>"),
+        ("From", _mailbox(name, address)),
         ("Reply-To", f"<{clean(reply_to)}>"),
         ("To", to_value(to)),
         ("Subject", subject),
@@ -148,15 +134,8 @@ def ledger_head(
     *, host: str, to: str, head: str, height: int, date: datetime, message_id: str
 ) -> bytes:
     """The head of the ledger's chain, for a sender's contact to keep away from the gateway."""
-    header = [
-        ("From", f"Gatepost at {label(host)} <postmaster@{host}>"),
-        ("To", to_value(to)),
-        ("Subject", f"Please keep: the ledger of consents at block {height}"),
-        ("Date", format_datetime(date)),
-        ("Message-ID", message_id),
-        ("Auto-Submitted", "auto-generated"),
-        ("MIME-Version", "1.0"),
-    ]
+    subject = f"Please keep: the ledger of consents at block {height}"
+    header = _frame(_ourselves(host), to, subject, date, message_id)
     text = (
         f"This is Gatepost at {clean(host)}.\n\n"
         "It records who agreed to your mail, and seals the record block by block.\n"
@@ -185,15 +164,8 @@ def frozen_unanswered(
     message_id: str,
 ) -> bytes:
     """Tells a sender's contact that it is frozen because `cases` (in words) were not answered."""
-    header = [
-        ("From", f"Gatepost at {label(host)} <postmaster@{host}>"),
-        ("To", to_value(to)),
-        ("Subject", f"{clean(sender)} is frozen: {clean(cases)}"),
-        ("Date", format_datetime(date)),
-        ("Message-ID", message_id),
-        ("Auto-Submitted", "auto-generated"),
-        ("MIME-Version", "1.0"),
-    ]
+    subject = f"{clean(sender)} is frozen: {clean(cases)}"
+    header = _frame(_ourselves(host), to, subject, date, message_id)
     text = (
         f"This is Gatepost at {clean(host)}.\n\n"
         f"Nobody answered within {within}: {clean(cases)}.\n"
@@ -221,16 +193,37 @@ def unsubscribe_request(
     message_id: str,
 ) -> bytes:
     """What the mailto of a List-Unsubscribe asks for (RFC 2369 §3.2), from the sender `name`."""
-    header = [
-        ("From", f"{_phrase(name)} <{clean(address)}>"),
+    header = _frame(_mailbox(name, address), to, subject, date, message_id)
+    return write_fields(header) + write_text_part("text/plain", "", text.replace("\r\n", "\n"))
+
+
+def _frame(
+    from_: str,
+    to: str,
+    subject: str,
+    date: datetime,
+    message_id: str,
+    *,
+    auto: str = "auto-generated",
+) -> list[tuple[str, str]]:
+    """The fields of every mail of ours, in their order."""
+    return [
+        ("From", from_),
         ("To", to_value(to)),
         ("Subject", subject),
         ("Date", format_datetime(date)),
         ("Message-ID", message_id),
-        ("Auto-Submitted", "auto-generated"),
+        ("Auto-Submitted", auto),
         ("MIME-Version", "1.0"),
     ]
-    return write_fields(header) + write_text_part("text/plain", "", text.replace("\r\n", "\n"))
+
+
+def _ourselves(host: str) -> str:
+    return f"Gatepost at {label(host)} <postmaster@{host}>"
+
+
+def _mailbox(name: str, address: str) -> str:
+    return f"{_phrase(name)} <{clean(address)}>"
 
 
 def _attached(original: bytes) -> bytes:
