@@ -15,7 +15,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import PlainValidator, SecretStr, Strict, ValidationInfo
 
@@ -219,17 +219,23 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _url(value: object) -> str:
-    text = text_of(value, 'an address in quotes, such as "https://mail.example.org"')
-    if not text:
-        return ""
-    cure = 'write one such as "https://mail.example.org"'
+def _split(text: str, cure: str) -> tuple[SplitResult, str]:
+    """A web address in its parts, and its host, "" where it has none."""
     try:
         parts = urlsplit(text)
         host = parts.hostname or ""
         _ = parts.port
     except ValueError:
         raise wrong("is no web address", cure) from None
+    return parts, host
+
+
+def _url(value: object) -> str:
+    text = text_of(value, 'an address in quotes, such as "https://mail.example.org"')
+    if not text:
+        return ""
+    cure = 'write one such as "https://mail.example.org"'
+    parts, host = _split(text, cure)
     if parts.scheme not in {"http", "https"} or not host:
         raise wrong("is no web address", cure)
     if not text.isascii() or not text.isprintable() or " " in text or not _is_host(host):
@@ -259,12 +265,7 @@ def _colour(value: object) -> str:
 def _hook_url(value: object) -> str:
     cure = 'write one such as "https://crm.acme.example/hooks/gatepost"'
     text = text_of(value, "an https address in quotes")
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        raise wrong("is no web address", cure) from None
+    parts, host = _split(text, cure)
     if parts.scheme != "https" or not host:
         raise wrong("is no https address", cure)
     good = text.isascii() and text.isprintable() and " " not in text and _is_host(host)
