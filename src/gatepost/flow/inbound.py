@@ -41,6 +41,7 @@ from gatepost.flow.decide.policy import Facts, Policy
 from gatepost.flow.edit.leaves import takes_footer
 from gatepost.flow.edit.trace import passed_here
 from gatepost.flow.spool.queue import Queue
+from gatepost.flow.spool.states import after_verdict
 from gatepost.mail.address import Address
 from gatepost.mail.envelope import Arrival, Envelope, Recipient
 from gatepost.mail.message import Defect, Message, scan
@@ -65,12 +66,6 @@ MAX_HOPS = 100  # Received fields (RFC 5321 §6.3)
 LARGE = 256 * 1024  # octets; above, scanning leaves the event loop and the content goes ahead
 
 _REFUSED = (Defect.REPEATED_FIELD, Defect.TOO_MANY_FIELDS)  # R5322-2
-_STATE_FOR = {
-    Disposition.DELIVER: State.READY,
-    Disposition.DROP: State.DROPPED,
-    Disposition.QUARANTINE: State.QUARANTINED,
-    Disposition.REJECT: State.REJECTED,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,7 +334,7 @@ class Inbound:
             judged = [(recipient, _dropped(verdict)) for recipient, verdict in judged]
         rows = []
         for recipient, verdict in [*judged, *case.envelope.refused]:
-            state = _STATE_FOR[verdict.disposition]
+            state = after_verdict(verdict)
             claim = state is State.READY and room > 0
             room -= claim
             rows.append(

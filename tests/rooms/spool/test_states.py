@@ -5,17 +5,16 @@ import pytest
 from gatepost.flow.spool.states import (
     MOVES,
     STATES,
-    after_attempt,
+    VERDICTS,
     after_review,
     after_verdict,
     may_follow,
     successors,
 )
-from gatepost.mail.outcome import Result
 from gatepost.mail.recipient_state import FINAL, QUEUED, State
 from gatepost.mail.verdict import Disposition, Reason, Verdict
 
-VERDICTS = [
+VERDICTS_OF_ALL_REASONS = [
     Verdict(disposition, reason, "rule") for disposition in Disposition for reason in Reason
 ]
 
@@ -62,7 +61,7 @@ def test_nothing_leaves_the_quarantine_for_the_wire_without_a_new_decision():
     assert not may_follow(State.HELD, State.SENDING)
 
 
-@pytest.mark.parametrize("verdict", VERDICTS, ids=str)
+@pytest.mark.parametrize("verdict", VERDICTS_OF_ALL_REASONS, ids=str)
 def test_every_verdict_has_a_legal_state_at_acceptance_and_at_a_claim(verdict):
     entered = after_verdict(verdict)
     assert may_follow(State.RECEIVED, entered)
@@ -79,6 +78,13 @@ def test_a_stopped_campaign_ends_in_stopped():
     assert after_verdict(stopped) is after_review(stopped) is State.STOPPED
 
 
-@pytest.mark.parametrize("result", Result)
-def test_every_outcome_has_a_legal_state(result):
-    assert may_follow(State.SENDING, after_attempt(result))
+def test_every_disposition_has_one_row():
+    assert sorted(row.disposition for row in VERDICTS) == sorted(Disposition)
+
+
+def test_the_reason_changes_nothing_but_for_a_stopped_campaign():
+    rows = {row.disposition: row for row in VERDICTS}
+    for verdict in VERDICTS_OF_ALL_REASONS:
+        if verdict.reason is not Reason.CAMPAIGN_STOPPED:
+            row = rows[verdict.disposition]
+            assert (after_verdict(verdict), after_review(verdict)) == (row.accepted, row.claimed)

@@ -1,11 +1,12 @@
 """docs/states.md, drawn from the tables of states and moves, so that it cannot be wrong.
 
-In: `states.STATES` and `states.MOVES`. Out: Markdown with a diagram and two tables.
+In: `states.STATES`, `states.MOVES` and `states.VERDICTS`. Out: Markdown with a diagram and
+three tables.
 
 *Fails:* never.
 """
 
-from gatepost.flow.spool.states import MOVES, STATES
+from gatepost.flow.spool.states import MOVES, STATES, VERDICTS
 from gatepost.mail.recipient_state import State
 
 _HEAD = """\
@@ -23,7 +24,7 @@ that are `quarantined`, and `gatepost campaign show` all of a campaign.
 
 def states_page() -> str:
     """The text of docs/states.md."""
-    return "\n".join([_HEAD, *_diagram(), "", *_states(), "", *_moves(), ""])
+    return "\n".join([_HEAD, *_diagram(), "", *_states(), "", *_moves(), "", *_verdicts(), ""])
 
 
 def _diagram() -> list[str]:
@@ -49,3 +50,11 @@ def _moves() -> list[str]:
     lines += ["| --- | --- | --- |"]
     lines += [f"| `{move.origin}` | `{move.target}` | {move.cause} |" for move in MOVES]
     return lines
+
+
+def _verdicts() -> list[str]:
+    lines = ["## Where a verdict leads", "", "| verdict | on acceptance | at a later claim |"]
+    lines += ["| --- | --- | --- |"]
+    lines += [f"| `{row.disposition}` | `{row.accepted}` | `{row.claimed}` |" for row in VERDICTS]
+    text = "With the reason `campaign-stopped`, `drop` leads to `stopped` in both columns."
+    return [*lines, "", text]

@@ -10,14 +10,14 @@ middle leaves a row in `sending` with a lease that runs out. Then the row is cla
 at once after a first try, at its written time after later ones, so that a copy which kills
 its sender does so on the schedule of retries and not in a loop.
 
-In: states and causes. Out: the tables, and pure questions about them; `docs/states.md` is
-drawn from `STATES` and `MOVES`.
+In: states, causes, verdicts. Out: the tables, and pure questions about them; `docs/states.md`
+is drawn from `STATES`, `MOVES` and `VERDICTS`.
+
+*Fails:* never.
 """
 
 from dataclasses import dataclass
-from typing import assert_never
 
-from gatepost.mail.outcome import Result
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason, Verdict
 
@@ -38,6 +38,15 @@ class Move:
     origin: State
     target: State
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    """Where a verdict leads: when the mail is accepted, and when a copy of it is claimed."""
+
+    disposition: Disposition
+    accepted: State
+    claimed: State
 
 
 STATES = (
@@ -96,7 +105,8 @@ STATES = (
     ),
     StateRow(
         State.STOPPED,
-        "Ended before sending: its campaign was stopped, or an administrator deleted it.",
+        "Ended before sending: its campaign was stopped, before or after it came; or an "
+        "administrator deleted it; or the person was erased.",
         "Nothing is left to do; the row is the record.",
     ),
 )
@@ -111,30 +121,45 @@ MOVES = (
     Move(State.READY, State.SENDING, "claimed"),
     Move(State.READY, State.DROPPED, "decided again"),
     Move(State.READY, State.QUARANTINED, "decided again"),
-    Move(State.READY, State.STOPPED, "deleted, or its campaign was stopped"),
-    Move(State.READY, State.HELD, "held"),
+    Move(State.READY, State.STOPPED, "deleted, its campaign stopped, or the person erased"),
+    Move(State.READY, State.HELD, "held, or its sender is frozen"),
     Move(State.READY, State.FAILED, "given up: upstream was away too long"),
     Move(State.DEFERRED, State.SENDING, "claimed when due"),
     Move(State.DEFERRED, State.READY, "retried by an administrator"),
     Move(State.DEFERRED, State.DROPPED, "decided again"),
     Move(State.DEFERRED, State.QUARANTINED, "decided again"),
-    Move(State.DEFERRED, State.STOPPED, "deleted, or its campaign was stopped"),
-    Move(State.DEFERRED, State.HELD, "held"),
+    Move(State.DEFERRED, State.STOPPED, "deleted, its campaign stopped, or the person erased"),
+    Move(State.DEFERRED, State.HELD, "held, or its sender is frozen"),
     Move(State.DEFERRED, State.FAILED, "given up: upstream was away too long"),
     Move(State.SENDING, State.SENDING, "taken up: the lease had run out"),
     Move(State.SENDING, State.DELIVERED, "upstream took it"),
     Move(State.SENDING, State.DEFERRED, "upstream deferred it, or its holder died"),
     Move(State.SENDING, State.FAILED, "upstream refused it"),
     Move(State.SENDING, State.READY, "the attempt did not begin, or its holder died"),
-    Move(State.SENDING, State.HELD, "something nobody foresaw"),
+    Move(State.SENDING, State.HELD, "something nobody foresaw, or its sender is frozen"),
     Move(State.SENDING, State.DROPPED, "decided again when taken up"),
     Move(State.SENDING, State.QUARANTINED, "decided again when taken up"),
     Move(State.SENDING, State.STOPPED, "decided again when taken up"),
-    Move(State.HELD, State.READY, "retried by an administrator"),
-    Move(State.HELD, State.STOPPED, "deleted, or its campaign was stopped"),
+    Move(State.HELD, State.READY, "retried by an administrator, or its sender is thawed"),
+    Move(State.HELD, State.STOPPED, "deleted, its campaign stopped, or the person erased"),
     Move(State.QUARANTINED, State.READY, "released"),
-    Move(State.QUARANTINED, State.DROPPED, "deleted or expired"),
+    Move(State.QUARANTINED, State.DROPPED, "deleted or expired, or the person erased"),
 )
+
+# The one table of where verdicts lead; `_STOPPED` is its exception.
+VERDICTS = (
+    VerdictRow(Disposition.DELIVER, State.READY, State.SENDING),
+    VerdictRow(Disposition.QUARANTINE, State.QUARANTINED, State.QUARANTINED),
+    VerdictRow(Disposition.REJECT, State.REJECTED, State.DROPPED),
+    VerdictRow(Disposition.DROP, State.DROPPED, State.DROPPED),
+)
+_VERDICTS = {row.disposition: row for row in VERDICTS}
+# A campaign that was stopped ends its mail in one state, whenever that mail comes: a report
+# would otherwise count the same stop in two places.
+_STOPPED = _VERDICTS | {
+    Disposition.DROP: VerdictRow(Disposition.DROP, State.STOPPED, State.STOPPED),
+    Disposition.REJECT: VerdictRow(Disposition.REJECT, State.REJECTED, State.STOPPED),
+}
 
 _LEGAL = frozenset((move.origin, move.target) for move in MOVES)
 
@@ -151,47 +176,14 @@ def successors(origin: State) -> frozenset[State]:
 
 def after_verdict(verdict: Verdict) -> State:
     """The state in which a recipient enters the spool, given the verdict about it."""
-    match verdict.disposition:
-        case Disposition.DELIVER:
-            return State.READY
-        case Disposition.QUARANTINE:
-            return State.QUARANTINED
-        case Disposition.REJECT:
-            return State.REJECTED
-        case Disposition.DROP:
-            return _without_a_copy(verdict)
-        case _:
-            assert_never(verdict.disposition)
+    return _row_for(verdict).accepted
 
 
 def after_review(verdict: Verdict) -> State:
     """The state after the decision at a claim: a refusal comes too late, and drops."""
-    match verdict.disposition:
-        case Disposition.DELIVER:
-            return State.SENDING
-        case Disposition.QUARANTINE:
-            return State.QUARANTINED
-        case Disposition.REJECT | Disposition.DROP:
-            return _without_a_copy(verdict)
-        case _:
-            assert_never(verdict.disposition)
+    return _row_for(verdict).claimed
 
 
-def after_attempt(result: Result) -> State:
-    """The state after an attempt ended so."""
-    match result:
-        case Result.DELIVERED:
-            return State.DELIVERED
-        case Result.DEFERRED:
-            return State.DEFERRED
-        case Result.FAILED:
-            return State.FAILED
-        case Result.UNSENT:
-            return State.READY
-        case _:
-            assert_never(result)
-
-
-def _without_a_copy(verdict: Verdict) -> State:
+def _row_for(verdict: Verdict) -> VerdictRow:
     stopped = verdict.reason is Reason.CAMPAIGN_STOPPED
-    return State.STOPPED if stopped else State.DROPPED
+    return (_STOPPED if stopped else _VERDICTS)[verdict.disposition]
