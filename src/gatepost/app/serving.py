@@ -11,19 +11,18 @@ to run and how to log.
 """
 
 import asyncio
-import contextlib
-import fcntl
 import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
 
 from gatepost import maillog
 from gatepost.app.gateway import Gateway
+from gatepost.app.instance import AlreadyServed, only_instance
 from gatepost.app.supervisor import Place, Supervisor
 from gatepost.app.trouble import TextsError
 from gatepost.app.wiring import WiringError
@@ -32,10 +31,6 @@ from gatepost.store.engine import StoreUnavailable
 
 GC_THRESHOLD = 20_000  # objects made and not freed, between looks at the youngest
 DONE, BAD_CONFIG, OUT_OF_REACH = 0, 2, 3
-
-
-class AlreadyServed(Exception):  # noqa: N818  a fact, said to whoever started the second one
-    """Another instance serves this data directory."""
 
 
 def serve(path: Path, workers: int | None = None) -> int:
@@ -49,7 +44,7 @@ def serve(path: Path, workers: int | None = None) -> int:
     if place := Place.read():
         return _run(path, settings, place)
     try:
-        with _only_instance(settings) as lock:
+        with only_instance(settings.server.data_dir) as lock:
             return _run(path, settings) if count == 1 else _supervise(path, settings, count, lock)
     except AlreadyServed as error:
         _say(error)
@@ -60,22 +55,6 @@ def serve(path: Path, workers: int | None = None) -> int:
 
 def _say(text: object) -> None:
     sys.stderr.write(f"{text}\n")
-
-
-@contextlib.contextmanager
-def _only_instance(settings: Settings) -> Iterator[int]:
-    """Holds data_dir by a descriptor; several gateways share a PostgreSQL, never a folder."""
-    data_dir = settings.server.data_dir
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (data_dir / "serve.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AlreadyServed(
-                f"another gatepost serve runs on {data_dir}: stop it first, "
-                "or give this one a data_dir of its own"
-            ) from error
-        yield file.fileno()
 
 
 def _supervise(path: Path, settings: Settings, count: int, lock: int) -> int:

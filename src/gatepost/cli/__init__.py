@@ -25,6 +25,7 @@ from gatepost.cli import (
     retention,
     sender,
     source,
+    store,
     suppression,
     webhook,
 )
@@ -98,6 +99,7 @@ for _noun in (
     apikey,
     webhook,
     ledger,
+    store,
     retention,
     keys,
     dkim,

@@ -44,6 +44,7 @@ from gatepost.store.trouble import (
     classify,
     exception_for,
 )
+from gatepost.store.upkeep import DATABASE, LOCK
 from gatepost.store.writer import Desk, Job, read, write
 
 __all__ = [
@@ -61,8 +62,6 @@ J = TypeVar("J")
 R = TypeVar("R")
 T = TypeVar("T")
 
-DATABASE = "gatepost.db"
-LOCK = "gatepost.lock"
 _READERS = 2
 _CLAIM_STORE = {
     "sqlite": sqlite.insert(meta).on_conflict_do_nothing(),

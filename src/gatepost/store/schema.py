@@ -2,24 +2,30 @@
 
 In: an engine for writing, and what is to be done with what an older program left. Out: nothing;
 the schema is there and current. The caller holds the file lock of an embedded store; on
-PostgreSQL an advisory lock lets several gateways start at once. Alembic is imported only when
-there is something to do.
+PostgreSQL an advisory lock lets several gateways start at once. Every change is one transaction,
+so that an interrupted one has never been. Alembic is imported only when there is something to do.
 
 Migrations are linear: the files of `migrations/versions` are named by their revision, and
-the highest is the head.
+the highest is the head. Those with a `downgrade` can be taken back without harm to what the
+older program promises; before the first of them only a backup leads.
 
-*Fails:* `StoreTooNew`, and whatever the database raises.
+*Fails:* `StoreTooNew`, `CannotRollBack`, and whatever the database raises.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, MetaData, func, inspect, select, text
 
-from gatepost.store.trouble import StoreTooNew
+from gatepost.store.trouble import StoreTooNew, StoreUnavailable
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+MOVING = "moving"  # the revision of a store that is still being copied (`moving.target`)
 _ADVISORY_LOCK = 0x6761_7465_706F_7374  # "gatepost"
+
+
+class CannotRollBack(Exception):  # noqa: N818  an answer
+    """There is no way to that revision; the message says which there are."""
 
 
 def revisions() -> list[str]:
@@ -28,28 +34,108 @@ def revisions() -> list[str]:
     return sorted(file.stem.partition("_")[0] for file in files)
 
 
-def migrate(engine: Engine, adopt: Callable[[Connection, str], None] | None = None) -> None:
+def revision(engine: Engine) -> str:
+    """The revision the database has; "" where there is none yet. Changes nothing."""
+    with engine.connect() as connection, connection.begin():
+        return _revision(connection)
+
+
+def migrate(
+    engine: Engine,
+    adopt: Callable[[Connection, str], None] | None = None,
+    *,
+    before: Callable[[str], None] | None = None,
+) -> None:
     """Makes or upgrades the schema.
 
-    In the same transaction `adopt` gets a store that an older program made, and the revision
-    it had.
+    `before` is told of a revision that is about to be upgraded, and may raise. In the same
+    transaction `adopt` gets a store that an older program made, and the revision it had.
     """
     with engine.connect() as connection, connection.begin():
-        if connection.dialect.name == "postgresql":
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK}
-            )
+        _take_turns(connection)
         known = revisions()
         found = _revision(connection)
+        if found == MOVING:
+            raise StoreUnavailable(
+                "a store is being moved to this database and is not whole yet: run the same "
+                "gatepost store migrate-to once more"
+            )
         if found and found not in known:
             raise StoreTooNew(
-                f"the store has schema {found}, this program knows {known[-1]} at most: "
-                "use the newer program, or restore a backup"
+                f"the store has schema {found}, this program knows {known[-1]} at most: use the "
+                f"newer program, or let that one take it back (gatepost store rollback --to "
+                f"{known[-1]}), or restore a backup"
             )
         if found != known[-1]:
-            _upgrade(connection)
+            if found and before:
+                before(found)
+            _run(connection, "upgrade", "head")
             if found and adopt:
                 adopt(connection, found)
+
+
+def make(connection: Connection) -> None:
+    """The newest schema in an empty database, as a part of the caller's transaction."""
+    _run(connection, "upgrade", "head")
+
+
+def roll_back(engine: Engine, to: str, *, dry_run: bool = False) -> Mapping[str, int]:
+    """Takes the schema back to the revision `to`; how many rows went, by table.
+
+    With `dry_run` nothing is changed. Raises `CannotRollBack` and `StoreTooNew`.
+    """
+    with engine.connect() as connection, connection.begin() as transaction:
+        _take_turns(connection)
+        _check_way_back(_revision(connection), to)
+        before = _count(connection)
+        _run(connection, "downgrade", to)
+        left = set(inspect(connection).get_table_names())
+        if dry_run:
+            transaction.rollback()
+        return {name: rows for name, rows in before.items() if name not in left}
+
+
+def oldest_reachable() -> str:
+    """The oldest revision that `roll_back` leads to."""
+    known = revisions()
+    for number, name in reversed(list(enumerate(known))):
+        if not _has_downgrade(name):
+            return known[number]
+    return known[0]
+
+
+def _check_way_back(found: str, to: str) -> None:
+    known = revisions()
+    if found and found not in known:
+        raise StoreTooNew(
+            f"the store has schema {found}, this program knows {known[-1]} at most: the program "
+            "that made it can take it back"
+        )
+    oldest = oldest_reachable()
+    if to not in known or not oldest <= to <= found:
+        raise CannotRollBack(
+            f"the store has schema {found or 'none'} and can be taken back to {oldest} at most, "
+            f"not to {to}: for an older one restore a backup"
+        )
+
+
+def _has_downgrade(name: str) -> bool:
+    (file,) = MIGRATIONS.joinpath("versions").glob(f"{name}_*.py")
+    return "\ndef downgrade()" in file.read_text("utf-8")
+
+
+def _count(connection: Connection) -> dict[str, int]:
+    found = MetaData()
+    found.reflect(connection)
+    return {
+        name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+        for name, table in sorted(found.tables.items())
+    }
+
+
+def _take_turns(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
 
 
 def _revision(connection: Connection) -> str:
@@ -59,11 +145,11 @@ def _revision(connection: Connection) -> str:
     return str(found or "")
 
 
-def _upgrade(connection: Connection) -> None:
+def _run(connection: Connection, direction: str, to: str) -> None:
     from alembic import command  # noqa: PLC0415  slow to import, seldom needed
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    getattr(command, direction)(config, to)

@@ -22,3 +22,8 @@ def upgrade() -> None:
         sa.Column("tally", sa.String(), nullable=False),
         sa.Column("touched_ms", sa.BigInteger(), nullable=False),
     )
+
+
+def downgrade() -> None:
+    """Removes the table: an import that broke off begins anew, and adds nothing twice."""
+    op.drop_table("import_progress")

@@ -34,3 +34,9 @@ def upgrade() -> None:
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
     )
     op.create_index("api_request_at", "api_request", ["at_ms"])
+
+
+def downgrade() -> None:
+    """Removes keys and requests: programs need new keys after the next upgrade."""
+    op.drop_table("api_request")
+    op.drop_table("api_key")

@@ -44,3 +44,9 @@ def upgrade() -> None:
         sqlite_where=waiting,
         postgresql_where=waiting,
     )
+
+
+def downgrade() -> None:
+    """Removes what others were still to be told."""
+    op.drop_table("webhook_delivery")
+    op.drop_table("webhook")

@@ -42,3 +42,8 @@ def upgrade() -> None:
         sqlite_where=still_open,
         postgresql_where=still_open,
     )
+
+
+def downgrade() -> None:
+    """Removes the cases; complaints stay in the ledger, and frozen senders frozen."""
+    op.drop_table("complaint_case")

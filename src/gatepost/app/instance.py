@@ -1,0 +1,36 @@
+"""One gateway per data directory: the lock that `gatepost serve` holds as long as it runs.
+
+In: data_dir. Out: a descriptor that holds it; workers inherit it. The lock is the system's, so
+it ends with the last process that has it, however that ended: a file left behind is no
+obstacle. Several gateways share a PostgreSQL, never a folder.
+
+*Fails:* `AlreadyServed`; `OSError` where the folder cannot be written.
+*Known limits:* local file systems; over a network file system two machines may not see each
+other's lock.
+"""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+SERVE_LOCK = "serve.lock"
+
+
+class AlreadyServed(Exception):  # noqa: N818  a fact, said to whoever came second
+    """A gateway runs on this data directory."""
+
+
+@contextlib.contextmanager
+def only_instance(data_dir: Path) -> Iterator[int]:
+    """Holds data_dir by a descriptor. Raises `AlreadyServed`."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (data_dir / SERVE_LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyServed(
+                f"another gatepost serve runs on {data_dir}: stop it first, "
+                "or give this one a data_dir of its own"
+            ) from error
+        yield file.fileno()

@@ -1,0 +1,117 @@
+"""What an administrator does to a store as a whole: look at it, check its file, take it back.
+
+In: a URL ("" for the embedded SQLite file in `data_dir`). Out: what was found. Nothing here
+upgrades the schema, so that a store of an older or a newer program can be looked at, too.
+
+*Fails:* `StoreUnavailable`, `StoreBroken`, `StoreTooNew`, `CannotRollBack`.
+*Known limits:* the check reads the whole file; PostgreSQL looks after its own
+(`data_checksums`, `amcheck`), and is only asked whether it answers.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from gatepost.store import schema
+from gatepost.store.connection import PATIENCE_SECONDS, postgresql_engine, sqlite_engine
+from gatepost.store.lock import FileLock
+from gatepost.store.trouble import StoreUnavailable, Trouble, classify, exception_for
+
+DATABASE = "gatepost.db"
+LOCK = "gatepost.lock"
+_MAX_FINDINGS = 20
+
+Where = tuple[str, Path]  # URL and data_dir
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a store is: `schema` is its revision, `program` the newest one known here."""
+
+    engine: str
+    schema: str
+    program: str
+    reachable: str
+    octets: int
+    gateways: int
+
+
+@contextmanager
+def _opened(url: str, data_dir: Path, *, writes: bool) -> Iterator[Engine]:
+    """An engine on a store that exists; what goes wrong with it is put into our words."""
+    path = data_dir / DATABASE
+    if not url and not path.exists():
+        raise StoreUnavailable(f"there is no store in {data_dir}: run gatepost init")
+    engine = postgresql_engine(url, writes=writes) if url else sqlite_engine(path, writes=writes)
+    try:
+        yield engine
+    except Exception as error:
+        trouble = classify(error)
+        if trouble is Trouble.NONE:
+            raise
+        raise exception_for(trouble, error) from error
+    finally:
+        engine.dispose()
+
+
+def look(url: str, data_dir: Path) -> Condition:
+    """What is there. Changes nothing."""
+    with _opened(url, data_dir, writes=False) as engine:
+        found = schema.revision(engine)
+        with engine.connect() as connection:
+            if url:
+                octets = connection.execute(
+                    text("SELECT pg_database_size(current_database())")
+                ).scalar_one()
+            else:
+                octets = (data_dir / DATABASE).stat().st_size
+        return Condition(
+            engine=engine.dialect.name,
+            schema=found,
+            program=schema.revisions()[-1],
+            reachable=schema.oldest_reachable(),
+            octets=int(octets),
+            gateways=_others(engine),
+        )
+
+
+def check_file(url: str, data_dir: Path) -> list[str]:
+    """What is wrong with the embedded file, at most 20 lines; [] for nothing, and on PostgreSQL."""
+    if url:
+        return []
+    with _opened(url, data_dir, writes=False) as engine, engine.connect() as connection:
+        rows = connection.execute(text(f"PRAGMA integrity_check({_MAX_FINDINGS})")).scalars()
+        return [row for row in rows if row != "ok"]
+
+
+def roll_back(url: str, data_dir: Path, to: str, *, dry_run: bool = False) -> Mapping[str, int]:
+    """Takes the schema back; how many rows went, by table. No gateway may run meanwhile."""
+    with _opened(url, data_dir, writes=True) as engine:
+        if others := _others(engine):
+            raise StoreUnavailable(
+                f"{others} connections of Gatepost are open on this database: stop every gateway"
+            )
+        lock = None if url else FileLock(data_dir / LOCK, patience=PATIENCE_SECONDS)
+        try:
+            with lock or nullcontext():
+                return schema.roll_back(engine, to, dry_run=dry_run)
+        finally:
+            if lock:
+                lock.close()
+
+
+def _others(engine: Engine) -> int:
+    """How many other connections of Gatepost a PostgreSQL has; 0 on SQLite."""
+    if engine.dialect.name != "postgresql":
+        return 0
+    with engine.connect() as connection:
+        found: int = connection.execute(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name = 'gatepost' AND pid <> pg_backend_pid()"
+            )
+        ).scalar_one()
+        return found
