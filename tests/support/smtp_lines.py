@@ -23,6 +23,9 @@ class Lines:
     def say(self, line):
         self._socket.sendall(line.encode() + b"\r\n")
 
+    def send_raw(self, octets):
+        self._socket.sendall(octets)
+
     def send_content(self, content):
         content = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
         stuffed = (b"\r\n" + content).replace(b"\r\n.", b"\r\n..")[2:]

@@ -2,7 +2,6 @@
 
 import asyncio
 from ipaddress import ip_network
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +15,7 @@ from gatepost.flow.accept.session import Session
 from gatepost.mail.client import Client
 from gatepost.mail.reply import Reply
 from gatepost.mail.verdict import Reason
+from support.cable import Cable, codes, cut
 from support.recording_handler import RecordingHandler
 from support.smtp_talk import connected, until
 
@@ -30,32 +30,6 @@ SESSION = (
 )
 CODES = ["220", "250", "500", "250", "250", "550", "501", "354", "250",
          "250", "250", "354", "250", "500", "500", "500", "250", "221"]  # fmt: skip
-
-
-class Cable(asyncio.Transport):
-    """A transport that ends in a list: segments go in exactly as they are cut."""
-
-    def __init__(self):
-        super().__init__({"peername": ("127.0.0.1", 4711)})
-        self.written = []
-        self.paused = self.closed = False
-
-    def write(self, data):
-        self.written.append(bytes(data))
-
-    def close(self):
-        self.closed = True
-
-    def is_closing(self):
-        return self.closed
-
-    abort = close
-
-    def pause_reading(self):
-        self.paused = True
-
-    def resume_reading(self):
-        self.paused = False
 
 
 async def play(segments, *, ask_later=False):
@@ -74,15 +48,6 @@ async def play(segments, *, ask_later=False):
     session.connection_lost(None)
     listener._door.passwords.close()
     return b"".join(cable.written), [(e, c) for _, e, c in handler.taken], cable
-
-
-def cut(octets, places):
-    edges = [0, *sorted({place % len(octets) for place in places} - {0}), len(octets)]
-    return [octets[a:b] for a, b in pairwise(edges)]
-
-
-def codes(written):
-    return [line[:3].decode() for line in written.splitlines() if line[3:4] != b"-"]
 
 
 async def test_a_whole_session_in_one_segment():
