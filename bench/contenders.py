@@ -1,11 +1,8 @@
-"""The contenders: Gatepost as it is meant to be run, and a plain Postfix relay.
-
-Both keep their data in folders of one file system, both write each accepted message to disk
-before they answer, both hand over to the same sink. Gatepost checks the consent of each
-recipient in a filled ledger, adds headers and footer, and gives each copy links of its own.
+"""Gatepost as it is meant to be run: all checks, all edits, links of its own in each copy, and
+every message on disk before it is answered. `relays` has what it is compared with.
 """
 
-import subprocess
+import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +16,6 @@ from processes import Tree
 
 from gatepost.store import ledger
 from support.consents import granted
-from support.postfix import Postfix
 from support.program import Program
 
 CONFIG = """
@@ -50,7 +46,7 @@ connections = {{connections}}
 
 [clients.crm]
 networks = ["127.0.0.0/8"]
-streams = ["newsletter", "offers"]
+streams = ["newsletter", "offers", "receipts"]
 default_stream = "newsletter"
 
 [senders.acme]
@@ -80,9 +76,17 @@ kind = "bulk"
 title = "Offers"
 sender = "signed"
 
+[streams.receipts]
+kind = "transactional"
+sender = "acme"
+
 [[classify]]
 from = "*@signed.example"
 stream = "offers"
+
+[[classify]]
+from = "receipts@acme.example"
+stream = "receipts"
 
 [log]
 format = "json"
@@ -90,20 +94,37 @@ format = "json"
 
 
 class Gatepost:
-    """`gatepost serve` with an embedded store."""
+    """`gatepost serve`; with an embedded store, unless `store_url` names another.
+
+    `ledger = False` leaves the ledger as it is: another gateway on the same store has filled it.
+    """
 
     name = "Gatepost"
 
-    def __init__(self, folder, sink_port, *, recipient, people, workers=1):
-        self._folder = folder
-        folder.mkdir()
+    def __init__(
+        self, folder, sink_port, *, recipient, people, workers=1, store_url="", ledger=True
+    ):
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
         _write_key(folder / "dkim.pem")
         self._program = Program(
-            folder, upstream_port=sink_port, config=CONFIG.format(workers=workers)
+            folder,
+            upstream_port=sink_port,
+            config=CONFIG.format(workers=workers),
+            store_url=store_url,
         )
         self._recipient, self._people = recipient, people
+        self._fills = ledger
 
     def __enter__(self):
+        if self._fills:
+            self._fill()
+        self._program.start()
+        self.port, self.http_port = self._program.smtp_port, self._program.http_port
+        self.tree = Tree(self._program.process.pid)
+        return self
+
+    def _fill(self):
         at = datetime.now(UTC) - timedelta(days=30)
         self._program.record(
             {
@@ -117,13 +138,13 @@ class Gatepost:
         with self._program.store() as store:  # sealing so much is not part of any round
             while store.write_now(ledger.seal):
                 pass
-        self._program.start()
-        self.port, self.http_port = self._program.smtp_port, self._program.http_port
-        self.tree = Tree(self._program.process.pid)
-        return self
 
     def __exit__(self, *exception):
         self._program.stop()
+
+    def use_keys_of(self, other):
+        """Gateways that share a store share its keys."""
+        shutil.copytree(other.folder / "data" / "keys", self.folder / "data" / "keys")
 
     def person(self, number):
         """The address of one of its people."""
@@ -132,37 +153,6 @@ class Gatepost:
     def store(self):
         """Its store, opened beside it."""
         return self._program.store()
-
-
-class PlainPostfix:
-    """A relay with Debian's settings, one recipient in each transaction towards the sink."""
-
-    name = "Postfix"
-
-    def __init__(self, sink_port):
-        self._postfix = Postfix(
-            hostname="postfix.example.org",
-            settings={
-                "relayhost": f"[127.0.0.1]:{sink_port}",
-                "default_destination_recipient_limit": 1,
-            },
-        )
-
-    def __enter__(self):
-        self._postfix.__enter__()
-        self.port = self._postfix.port
-        pid_file = self._postfix.folder / "queue" / "pid" / "master.pid"
-        self.tree = Tree(int(pid_file.read_text()))
-        return self
-
-    def __exit__(self, *exception):
-        self._postfix.__exit__(*exception)
-
-
-def postfix_version():
-    return subprocess.run(
-        ["postconf", "-d", "-h", "mail_version"], capture_output=True, text=True, check=True
-    ).stdout.strip()
 
 
 def _write_key(path):

@@ -8,6 +8,7 @@ from pathlib import Path
 from traffic import Workload
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+PEERS = ("Postfix", "Haraka", "aiosmtpd", "bare client")
 
 
 @dataclass(frozen=True)
@@ -27,34 +28,33 @@ class Round:
 
 @dataclass(frozen=True)
 class Line:
-    """Medians of one workload, Gatepost beside Postfix."""
+    """Medians of one workload. By name of contender: rates, CPU per 1,000 copies, peak MiB."""
 
     workload: Workload
-    rate: float
-    peer_rate: float
-    cpu: float
-    peer_cpu: float
-    peak_mib: float
-    peer_peak_mib: float
+    rates: dict[str, float]
+    cpu: dict[str, float]
+    peak_mib: dict[str, float]
+    peer_rate: float  # that the ratio is to
 
     @property
     def ratio(self):
-        return self.rate / self.peer_rate if self.peer_rate else 0
+        return self.rates.get("Gatepost", 0) / self.peer_rate if self.peer_rate else 0
 
 
 def lines(workloads, rounds):
-    """One `Line` per workload; signed mail is compared with the peer's unsigned."""
+    """One `Line` per workload."""
     for workload in workloads:
-        ours = _of(rounds, "Gatepost", workload.key)
-        theirs = _of(rounds, "Postfix", "c" if workload.signed else workload.key)
+        names = ("Gatepost", *workload.peers)
+        of = {name: _of(rounds, name, workload.key) for name in names}
+        rates = {name: _median(r.rate for r in of[name]) for name in names}
+        peer_key = workload.instead or workload.key
+        peer = workload.peers[0] if workload.peers else "Postfix"
         yield Line(
             workload,
-            _median(r.rate for r in ours),
-            _median(r.rate for r in theirs),
-            _median(r.cpu_per_thousand for r in ours),
-            _median(r.cpu_per_thousand for r in theirs),
-            max((r.peak_bytes for r in ours), default=0) / 1024**2,
-            max((r.peak_bytes for r in theirs), default=0) / 1024**2,
+            rates,
+            {name: _median(r.cpu_per_thousand for r in of[name]) for name in names},
+            {name: max((r.peak_bytes for r in of[name]), default=0) / 1024**2 for name in names},
+            _median(r.rate for r in _of(rounds, peer, peer_key)),
         )
 
 
@@ -69,26 +69,43 @@ def _median(values):
 
 def table(workloads, rounds):
     """For the terminal."""
+    names = ("Gatepost", *PEERS)
     head = (
-        f"{'':48}{'recipients/s':>20}{'ratio':>8}{'goal':>7}{'CPU s/1000':>16}{'peak MiB':>14}\n"
-        f"{'':48}{'Gatepost':>10}{'Postfix':>10}{'':15}"
-        f"{'Gatep.':>9}{'Postf.':>7}{'Gatep.':>7}{'Postf.':>7}\n"
+        f"{'copies per second':50}"
+        + "".join(f"{name:>12}" for name in names)
+        + f"{'ratio':>8}{'goal':>6}{'CPU s/1000':>12}{'peak MiB':>10}\n"
     )
     return head + "\n".join(
-        f"{line.workload.key}  {line.workload.title:45}{line.rate:10.0f}{line.peer_rate:10.0f}"
-        f"{line.ratio:8.2f}{line.workload.goal:7.1f}{line.cpu:9.2f}{line.peer_cpu:7.2f}"
-        f"{line.peak_mib:7.0f}{line.peer_peak_mib:7.0f}"
+        f"{line.workload.key}  {line.workload.title:47}"
+        + "".join(_number(line.rates.get(name), 12) for name in names)
+        + f"{line.ratio:8.2f}{line.workload.goal:6.1f}{line.cpu['Gatepost']:12.2f}"
+        + f"{line.peak_mib['Gatepost']:10.0f}"
         for line in lines(workloads, rounds)
     )
 
 
+def _number(value, width=0):
+    return f"{value:{width},.0f}" if value else f"{'-':>{width}}"
+
+
 def results_page(machine, workloads, measured, rounds, people, workers):
-    """RESULTS.md."""
+    """The beginning of RESULTS.md; the other benches put their sections behind it."""
+    names = ("Gatepost", *PEERS)
+    every = list(lines(workloads, measured))
     rows = "\n".join(
-        f"| {line.workload.key} | {line.workload.title} | {line.rate:,.0f} | {line.peer_rate:,.0f} "
-        f"| **{line.ratio:.2f}** | {line.workload.goal:g} | {line.cpu:.2f} | {line.peer_cpu:.2f} "
-        f"| {line.peak_mib:.0f} | {line.peer_peak_mib:.0f} |"
-        for line in lines(workloads, measured)
+        f"| {line.workload.key} | {line.workload.title} | "
+        + " | ".join(_number(line.rates.get(name)) for name in names)
+        + f" | **{line.ratio:.2f}** | {line.workload.goal:g} |"
+        for line in every
+    )
+    costs = "\n".join(
+        f"| {line.workload.key} | "
+        + " | ".join(
+            f"{line.cpu[name]:.2f} / {line.peak_mib[name]:.0f}" if line.cpu.get(name) else "-"
+            for name in names[:-1]
+        )
+        + " |"
+        for line in every
     )
     warning = (
         f"\n**Others were using this machine when the run began (load {machine.load:.1f} on "
@@ -96,19 +113,25 @@ def results_page(machine, workloads, measured, rounds, people, workers):
         if machine.overloaded
         else ""
     )
-    return f"""# Gatepost beside a plain Postfix
+    return f"""# Gatepost beside its peers
 
 Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}; medians of {rounds} alternating
 round{"s" if rounds > 1 else ""}.
 {warning}
-| | messages of 4 KB | Gatepost, recipients/s | Postfix, recipients/s | ratio | goal \
-| CPU s per 1,000, Gatepost | Postfix | peak MiB, Gatepost | Postfix |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+Copies per second that the sink has taken, from the generator's start to the last copy:
+
+| | | {" | ".join(names)} | ratio | goal |
+| --- | --- | {"---: | " * (len(names) + 2)}
 {rows}
 
-(d) is compared with Postfix's unsigned rate of (c). Memory is the proportional set size of all
-processes of a contender. A rate counts from the generator's start until the sink has taken the
-last copy.
+The ratio is Gatepost's rate to the first peer's: Postfix, for (d) Postfix's unsigned rate of (c),
+and for (e) the rate at which the sink takes the same copies from a client that only pipelines.
+
+CPU seconds per 1,000 copies, and peak memory in MiB (proportional set size of all processes):
+
+| | {" | ".join(names[:-1])} |
+| --- | {"---: | " * (len(names) - 1)}
+{costs}
 
 ## What ran
 
@@ -122,8 +145,11 @@ store on disk; {people:,} people with
 towards
   the sink (`default_destination_recipient_limit = 1`), which is how a mailer must hand over to it
   for each to get a copy of their own. It checks and changes nothing.
+- Haraka 3.1.1 with `queue/smtp_forward`, one process per core; aiosmtpd joined to aiosmtplib as in
+  `bench/naive.py`. Both hand over while the client waits, and write nothing to disk.
+- The bare client: `bench/bare.py`, ten connections.
 - Generator: smtp-source, 20 sessions at most. Sink: smtp-sink, with PIPELINING. All on loopback,
-  all on this machine, both queues on the same file system.
+  all on this machine, all queues on the same file system.
 
 ## The machine
 
@@ -141,3 +167,11 @@ def put_section(heading, text):
     _, next_heading, after = rest.partition("\n## ") if found else ("", "", "")
     tail = f"\n## {after}" if next_heading else ""
     RESULTS.write_text(f"{before.rstrip()}\n\n{text}{tail}", "utf-8")
+
+
+def put_first(text):
+    """Replaces all before the sections of the other benches, which stay as they are."""
+    page = RESULTS.read_text("utf-8") if RESULTS.exists() else ""
+    own = sum(line.startswith("## ") for line in text.splitlines())
+    others = page.split("\n## ")[1 + own :]
+    RESULTS.write_text("\n## ".join([text.rstrip() + "\n", *others]), "utf-8")

@@ -1,18 +1,19 @@
-"""Gatepost beside a plain Postfix: recipients per second, as a ratio of the same run.
+"""Gatepost beside its peers: copies per second, as ratios of the same run.
 
-    make bench                      every workload, three rounds, some five minutes; then the
-                                    withdrawals by one click (`clicks.py`), and the ledger up to
-                                    ten million people (`ledger.py`): a quarter of
-                                    an hour in all
-    python bench/run.py --quick     one short round
+    make bench                      everything, three rounds: the workloads here, the time added to
+                                    one message (`latency.py`), three gateways on PostgreSQL
+                                    (`gateways.py`), composing (`compose.py`), one-click
+                                    (`clicks.py`), a small ledger (`ledger.py`); some twelve minutes
+    python bench/run.py --quick     one short round of each
     python bench/run.py --only c    some workloads; nothing is written
 
-Both run all the time, with the same generator and the same sink; in each round they take
-turns, and who begins changes from round to round. Prints medians and writes RESULTS.md.
+All contenders get the same mail from the same generator and hand over to the same sink; in each
+round they take turns, and who begins changes from round to round. One runs at a time; the
+others stand by. Prints medians and writes RESULTS.md.
 
 *Fails:* exit status 1, if a round cannot be counted.
-*Known limits:* needs Linux, root (Postfix does) and Debian's postfix. Whatever else the machine
-does slows both; a ratio is worth more than a rate.
+*Known limits:* needs Linux, root (Postfix does), Debian's postfix and postgresql, and npm. Whatever
+else the machine does slows all; a ratio is worth more than a rate.
 """
 
 import argparse
@@ -26,26 +27,42 @@ from pathlib import Path
 
 import clicks
 import compose
+import gateways
+import latency
 import ledger
-from contenders import Gatepost, PlainPostfix
+from contenders import Gatepost
 from machine import Machine
 from processes import Peak
-from report import RESULTS, Round, results_page, table
-from traffic import RECIPIENT, Sink, TrafficError, Workload, run, sender, write_mail
+from relays import Haraka, Naive, PlainPostfix
+from report import Round, put_first, results_page, table
+from traffic import RECIPIENT, Sink, TrafficError, Workload, run, run_bare, sender, write_mail
 
 PEOPLE = 20_000  # with consent on record; smtp-source numbers its recipients from 0 or 1
+LARGE = 100_000  # octets
+RELAYS = ("Postfix", "Haraka", "aiosmtpd")
 WORKLOADS = (
-    Workload("a", "one recipient per message, new connection each", 2.5, 3000),
-    Workload("b", "one recipient per message, kept connections", 4.0, 5000, kept_connections=True),
-    Workload("c", "1,000 recipients per message, a copy each", 6.0, 15, 1000),
-    Workload("d", "the same, each copy signed (RSA-2048)", 1.5, 10, 1000, signed=True),
-)
+    Workload("a", "one recipient per message, new connection each", 2.5, 3000, peers=RELAYS),
+    Workload(
+        "b", "one recipient per message, kept connections", 4.0, 5000,
+        kept_connections=True, peers=RELAYS,
+    ),
+    Workload(
+        "c", "1,000 recipients per message, a copy each", 6.0, 15, 1000,
+        peers=("Postfix", "aiosmtpd"),
+    ),
+    Workload("d", "the same, each copy signed (RSA-2048)", 1.5, 10, 1000, signed=True, instead="c"),
+    Workload(
+        "e", "100 KB, 1,000 recipients per message", 0.7, 4, 1000,
+        octets=LARGE, peers=("bare client",),
+    ),
+)  # fmt: skip
 FOLDER = "/var/tmp"  # on disk, where /tmp may be memory
 
 
 def main():
+    """Measures, prints and writes."""
     options = _options()
-    only = options.only or "abcd"
+    only = options.only or "abcde"
     workloads = [w for w in WORKLOADS if w.key in only]
     if options.quick:
         workloads = [replace(w, messages=max(1, w.messages // 2)) for w in workloads]
@@ -54,70 +71,78 @@ def main():
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gatepost-bench-")))
         machine = Machine.describe(folder)
-        mails = {
-            signed: write_mail(
-                folder / f"mail-{signed}", sender(Workload("", "", 0, 1, signed=signed))
-            )
-            for signed in (False, True)
-        }
-        print(f"Gatepost and Postfix on {machine.cores} cores, load {machine.load:.1f}; starting …")
+        mails = {w.key: write_mail(folder / w.key, sender(w), w.octets) for w in workloads}
+        print(f"on {machine.cores} cores, load {machine.load:.1f}; starting …", flush=True)
         sink = stack.enter_context(Sink())
-        contenders = [
-            stack.enter_context(PlainPostfix(sink.port)),
-            stack.enter_context(
-                Gatepost(
-                    folder / "gatepost",
-                    sink.port,
-                    recipient=RECIPIENT,
-                    people=PEOPLE + 1,
-                    workers=options.workers,
-                )
-            ),
-        ]
-        for contender in contenders:  # first connections, first plans, warm caches
-            run(Workload("", "", 0, 200), contender.port, sink, mails[False])
+        contenders = {
+            one.name: stack.enter_context(one)
+            for one in _contenders(folder, sink, workloads, options.workers)
+        }
+        warming = write_mail(folder / "warming", "news@acme.example")
+        for contender in contenders.values():  # first connections, first plans, warm caches
+            run(Workload("", "", 0, 200), [contender.port], sink, warming)
         measured = []
         for number in range(rounds):
             for workload in workloads:
-                for contender in contenders if number % 2 == 0 else contenders[::-1]:
-                    if workload.signed and contender.name == "Postfix":
-                        continue  # it does not sign: compared with its unsigned rate
-                    one = _measure(workload, contender, sink, mails[workload.signed])
+                names = ("Gatepost", *workload.peers)
+                for name in names if number % 2 == 0 else names[::-1]:
+                    one = _measure(workload, name, contenders.get(name), sink, mails[workload.key])
                     measured.append(one)
                     print(
-                        f"  round {number + 1}  {workload.key}  {contender.name:9}"
-                        f"{one.rate:8.0f} recipients/s"
+                        f"  round {number + 1}  {workload.key}  {name:12}{one.rate:8.0f} copies/s",
+                        flush=True,
                     )
     print()
     print(table(workloads, measured))
     if not options.only:
-        print()
-        compose.main()
-        RESULTS.write_text(
-            results_page(machine, workloads, measured, rounds, PEOPLE, options.workers)
-        )
-        print("\nwithdrawals by one click, beside a bare uvicorn:")
-        clicks.main(quick=options.quick)
-        print()
-        ledger.main(ledger.QUICK if options.quick else ledger.SIZES)
-        print(f"\nwritten to {RESULTS.name} in {time.monotonic() - begun:.0f} s")
+        page = results_page(machine, workloads, measured, rounds, PEOPLE, options.workers)
+        put_first(page)
+        _others(options)
+        print(f"\nRESULTS.md is written, after {time.monotonic() - begun:.0f} s")
 
 
-def _measure(workload, contender, sink, mail):
+def _others(options):
+    print("\nthe time added to one transactional message:")
+    latency.main(quick=options.quick, workers=options.workers)
+    print("\nthree gateways on one PostgreSQL:")
+    gateways.main(quick=options.quick, workers=options.workers)
+    print()
+    compose.main()
+    print("\nwithdrawals by one click, beside a bare uvicorn:")
+    clicks.main(quick=options.quick)
+    print("\nthe ledger as it grows:")
+    ledger.main(ledger.QUICK)
+
+
+def _contenders(folder, sink, workloads, workers):
+    yield Gatepost(
+        folder / "gatepost", sink.port, recipient=RECIPIENT, people=PEOPLE + 1, workers=workers
+    )
+    wanted = {name for workload in workloads for name in workload.peers}
+    for peer in (PlainPostfix, Haraka, Naive):
+        if peer.name in wanted or peer is PlainPostfix:
+            yield peer(sink.port)
+
+
+def _measure(workload, name, contender, sink, mail):
+    if contender is None:  # the bare client has no server in between
+        return Round(workload, name, workload.copies / run_bare(workload, sink, mail), 0, 0)
     cpu = contender.tree.cpu_seconds()
     with Peak(contender.tree) as peak:
-        seconds = run(workload, contender.port, sink, mail)
+        seconds = run(workload, [contender.port], sink, mail)
     time.sleep(0.3)  # results still to be written down belong to the account
     cpu = contender.tree.cpu_seconds() - cpu
-    return Round(workload, contender.name, workload.copies / seconds, cpu, peak.highest)
+    return Round(workload, name, workload.copies / seconds, cpu, peak.highest)
 
 
 def _options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--rounds", type=int, help="how often each is measured")
-    parser.add_argument("--only", metavar="abcd", help="these workloads; nothing is written")
-    parser.add_argument("--workers", type=int, default=1, help="processes of Gatepost")
+    parser.add_argument("--only", metavar="abcde", help="these workloads; nothing is written")
+    parser.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes of Gatepost"
+    )
     return parser.parse_args()
 
 

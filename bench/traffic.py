@@ -11,6 +11,7 @@ generator's start until the sink has taken the last copy.
 import os
 import re
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ class Workload:
     recipients: int = 1
     kept_connections: bool = False
     signed: bool = False
+    octets: int = 4_000
+    peers: tuple[str, ...] = ()  # besides Gatepost; the ratio is to the first, ...
+    instead: str = ""  # ... or to its rate in this other workload
 
     @property
     def copies(self):
@@ -83,26 +87,54 @@ class Sink:
             time.sleep(LOOK_SECONDS)
 
 
-def run(workload, port, sink, mail):
-    """Sends the workload through the server at `port`; how many seconds it took."""
+def run(workload, ports, sink, mail):
+    """Sends the workload through the servers at `ports`, a share to each; the seconds it took."""
     target, begun = sink.taken + workload.copies, time.monotonic()
-    command = [
+    shares = [
+        workload.messages // len(ports) + (place < workload.messages % len(ports))
+        for place in range(len(ports))
+    ]
+    generators = [
+        subprocess.Popen(
+            list(map(str, _command(workload, port, mail, share, SESSIONS // len(ports)))),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for port, share in zip(ports, shares, strict=True)
+        if share
+    ]
+    for generator in generators:
+        _, said = generator.communicate(timeout=PATIENCE_SECONDS)
+        if generator.returncode:
+            raise TrafficError(f"smtp-source: {said.strip()}")
+    sink.wait_for(target)
+    return time.monotonic() - begun
+
+
+def _command(workload, port, mail, messages, sessions):
+    return [
         "smtp-source", "-N", "-F", mail, "-f", sender(workload), "-t", RECIPIENT,
-        "-s", min(SESSIONS, workload.messages), "-m", workload.messages, "-r", workload.recipients,
+        "-s", min(sessions, messages), "-m", messages, "-r", workload.recipients,
         *(["-d"] if workload.kept_connections else []),
         f"127.0.0.1:{port}",
     ]  # fmt: skip
+
+
+def run_bare(workload, sink, mail):
+    """The same copies from `bare.py`, straight to the sink; the seconds it took."""
+    target = sink.taken + workload.copies
+    script = Path(__file__).with_name("bare.py")
     outcome = subprocess.run(
-        list(map(str, command)),
+        [sys.executable, script, str(sink.port), str(workload.copies), mail],
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
         check=False,
     )
     if outcome.returncode:
-        raise TrafficError(f"smtp-source: {outcome.stderr.strip()}")
+        raise TrafficError(f"bare.py: {outcome.stderr.strip()}")
     sink.wait_for(target)
-    return time.monotonic() - begun
+    return float(outcome.stdout)
 
 
 def sender(workload):
@@ -110,14 +142,15 @@ def sender(workload):
     return "news@signed.example" if workload.signed else "news@acme.example"
 
 
-def write_mail(path: Path, from_: str):
-    """A newsletter of 4 KB as mailers make them: text and HTML, quoted-printable."""
+def write_mail(path: Path, from_: str, octets: int = 4_000):
+    """A newsletter of about `octets` as mailers make them: text and HTML, quoted-printable."""
+    times = (octets - 576) // 255
     sentence = "Spring is here, and with it bulbs, seeds and tools for your garden =E2=80=93 "
-    text = "\n".join(f"{sentence}n=C2=BA {n}." for n in range(14))
+    text = "\n".join(f"{sentence}n=C2=BA {n}." for n in range(times))
     html = "\n".join(
         f'<p style=3D"margin:0"><a href=3D"https://shop.example/offers/{n}">Offer {n}</a>:=\n'
         f" {sentence}.</p>"
-        for n in range(15)
+        for n in range(times + 1)
     )
     path.write_text(
         f"""From: Acme <{from_}>
