@@ -33,3 +33,19 @@ def test_no_addresses_means_none_in_replies_either():
 
 def test_plain_replies_stay_as_they_are():
     assert logged_reply("plain") == ("ann@shop.example", REPLY)
+
+
+FORGED = "550 no\n2027-01-01T00:00:00Z [info     ] accepted\r\x1b[2J\x9b31m\u2028\u202eend\0"
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_nothing_from_the_wire_begins_a_line_or_reaches_a_terminal(form, capsys):
+    maillog.configure(form, "plain", b"")
+    maillog.attempt_failed(FORGED, FORGED, "failed", 1, FORGED)
+    maillog.connection_refused(FORGED, FORGED, FORGED)
+    maillog.returned("policy bounce", "alarm", words=FORGED)
+    maillog.reload_failed(FORGED)
+    logged = capsys.readouterr().err
+    assert logged.count("\n") == 4
+    assert all(line.isprintable() for line in logged.split("\n"))
+    assert "u202eend" in logged  # it is shown, not left out

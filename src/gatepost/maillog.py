@@ -115,13 +115,25 @@ def configure(form: Literal["console", "json"], addresses: Addresses, key: bytes
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.format_exc_info] if form == "json" else []),
+            structlog.processors.format_exc_info if form == "json" else _on_one_line,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _on_one_line(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """What came from the wire begins no line of the log, and paints on no terminal."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = "".join(
+                one if one.isprintable() else one.encode("unicode_escape").decode() for one in value
+            )
+    return event
 
 
 def address(key: str) -> str:
