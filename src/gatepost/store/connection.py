@@ -12,7 +12,6 @@ PostgreSQL: READ COMMITTED for writing; a reader sees one snapshot (REPEATABLE R
 whether it took place; the answer is `StoreUnavailable`, and what was written may stand.
 """
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 
-from gatepost.store.clock import Clock
+from gatepost.store.clock import Clock, elapsed
 from gatepost.store.keys import StoreKeys
 from gatepost.store.times import to_ms
 from gatepost.store.transaction import Tx
@@ -176,7 +175,7 @@ class Link:
         form = {"binary": True} if dialect == "postgresql" else {}
         cursor: Any = connection.connection.cursor(**form)
         if dialect == "postgresql" and self._clock.is_stale():
-            asked_at = time.monotonic()
+            asked_at = elapsed()
             cursor.execute("SELECT clock_timestamp()")
             self._clock.set(cursor.fetchone()[0], asked_at)
         now = self._clock.now()

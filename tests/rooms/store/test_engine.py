@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from gatepost.store.clock import Clock
+from gatepost.store.clock import Clock, elapsed
 from gatepost.store.engine import BatchOp, KeysError, Store, StoreBroken, StoreUnavailable
 
 
@@ -386,9 +386,13 @@ def test_the_store_tells_the_time_of_the_server(store):
 def test_a_measured_clock_goes_on_by_itself():
     clock = Clock()
     assert clock.is_stale()
-    import time
-
     server = datetime(2030, 1, 1, tzinfo=UTC)
-    clock.set(server, time.monotonic())
+    clock.set(server, elapsed())
     assert not clock.is_stale()
     assert server <= clock.now() < server + timedelta(minutes=1)
+
+
+def test_a_time_that_was_long_in_coming_is_asked_for_again():
+    clock = Clock()
+    clock.set(datetime(2030, 1, 1, tzinfo=UTC), elapsed() - 200)
+    assert clock.is_stale()

@@ -5,19 +5,27 @@ while a transaction is under way and go out together in the next one.
 
 A gateway holds what it claimed under a lease on the store's clock, renews it while it works,
 and begins nothing later than half a lease after its last renewal: by then another gateway may
-soon take its rows up (DESIGN, "A copy starts when its row turns sending").
+soon take its rows up (DESIGN, "A copy starts when its row turns sending"). How old a lease is
+counts from before it was asked for, for each row, and in time that goes on while the machine
+sleeps: who was stalled between asking and hearing has an old lease in hand, and begins nothing.
+
+Leases of others that look over are taken up only while the store's clock keeps step with our
+own. After a jump, and at first, their holders have time to renew: a clock that is put right
+must not make everybody look dead.
 
 *Fails:* `StoreUnavailable` from `put` and `claim`. Marks are never given up: an outcome that
 cannot be written is kept and tried again, because forgetting it would mail somebody twice.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from gatepost import maillog
 from gatepost.flow.spool.fresh import FreshWithdrawals
+from gatepost.store.clock import elapsed
 from gatepost.store.engine import Store, StoreUnavailable
 from gatepost.store.spool.claim import CLAIM
 from gatepost.store.spool.leases import renew as renew_leases
@@ -39,6 +47,24 @@ LEASE = timedelta(seconds=120)
 RETRY_MARK_SECONDS = 0.5
 
 
+class Pace:
+    """Whether the store's clock keeps step with ours; for the store's writer thread."""
+
+    def __init__(self, calm: timedelta, clock: Callable[[], float] = time.monotonic) -> None:
+        self._calm = calm.total_seconds()
+        self._clock = clock
+        self._lead: float | None = None  # of the store's clock
+        self._even_since = -math.inf
+
+    def is_even(self, now: datetime) -> bool:
+        """Whether the store's `now` has kept step for long enough to judge others by it."""
+        ours = self._clock()
+        lead = now.timestamp() - ours
+        if self._lead is None or abs(lead - self._lead) > self._calm:
+            self._lead, self._even_since = lead, ours
+        return ours - self._even_since >= self._calm
+
+
 class Queue:
     """One gateway's view of the spool."""
 
@@ -55,8 +81,8 @@ class Queue:
         self._store = store
         self._lease = lease
         self._retry_after = retry_after
-        self._renewed = time.monotonic()
-        self._held: set[int] = set()
+        self._held: dict[int, float] = {}  # when its lease was last asked for, by row
+        self._pace = Pace(lease / 4)
         self._marks: list[Marked] = []
         self._flushing: asyncio.Task[None] | None = None
 
@@ -66,14 +92,15 @@ class Queue:
         return Lease(self.holder, self._lease, self._retry_after(1))
 
     def may_begin(self, rows: Sequence[Claimed]) -> bool:
-        """Whether these rows are still ours, and the lease young enough to begin with them."""
-        young = time.monotonic() - self._renewed < self._lease.total_seconds() / 2
-        return young and all(row.id in self._held for row in rows)
+        """Whether these rows are still ours, and their leases young enough to begin with them."""
+        too_old = elapsed() - self._lease.total_seconds() / 2
+        return all(self._held.get(row.id, -math.inf) > too_old for row in rows)
 
     async def put(self, job: PutJob) -> PutResult:
         """Accepts a submission; it is durable on return."""
+        asked_at = elapsed()
         result = await self._store.batch(PUT, job)
-        self._held.update(row.id for row in result.claimed)
+        self._held.update((row.id, asked_at) for row in result.claimed)
         return result
 
     async def claim(
@@ -87,8 +114,10 @@ class Queue:
     ) -> Sequence[Claimed]:
         """Due recipients of `upstreams`, decided again and now `sending` for us.
 
-        `urgent_only` leaves bulk mail where it is.
+        `urgent_only` leaves bulk mail where it is. What is in hand already is not handed out
+        again: a lease of our own that ran out while the store was away goes on.
         """
+        asked_at = elapsed()
         rows = await self._store.batch(
             CLAIM,
             ClaimJob(
@@ -100,22 +129,26 @@ class Queue:
                 decide=decide,
                 needs_standing=needs_standing,
                 urgent_only=urgent_only,
+                take_up=self._pace.is_even,
             ),
         )
-        self._held.update(row.id for row in rows)
-        return rows
+        new = [row for row in rows if row.id not in self._held]
+        self._held.update((row.id, asked_at) for row in rows)
+        return new
 
     async def renew(self) -> None:
         """Renews the lease on everything in hand; rows that are another's by now are let go."""
-        begun, ids = time.monotonic(), tuple(self._held)
+        asked_at, ids = elapsed(), tuple(self._held)
         lost = (
             await self._store.write(lambda tx: renew_leases(tx, self.holder, ids, self._lease))
             if ids
             else frozenset[int]()
         )
-        # A row that was marked meanwhile is not ours either, and no longer held.
-        self._held -= lost
-        self._renewed = begun
+        for number in ids:
+            if number in lost:  # or marked meanwhile, and no longer held
+                self._held.pop(number, None)
+            elif number in self._held:
+                self._held[number] = max(self._held[number], asked_at)
 
     def mark(self, rows: Sequence[Marked]) -> None:
         """Writes outcomes, soon and together with others."""
@@ -157,4 +190,5 @@ class Queue:
                 return
             # Its lease runs out, and it is taken up again on the schedule of retries.
             maillog.housekeeping_failed("mark", error)
-        self._held.difference_update(row.id for row in rows)
+        for row in rows:
+            self._held.pop(row.id, None)

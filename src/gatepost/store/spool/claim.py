@@ -130,7 +130,8 @@ def _due_rows(tx: Tx, job: ClaimJob) -> list[hot.Row]:
 def _lane(tx: Tx, job: ClaimJob, lane: int, limit: int) -> list[hot.Row]:
     """The rows of one lane whose turn it is, those that waited longest first."""
     found: list[hot.Row] = []
-    for statement in (_ABANDONED, _READY, _DEFERRED) if limit else ():
+    waiting = (_ABANDONED, _READY, _DEFERRED) if job.take_up(tx.now) else (_READY, _DEFERRED)
+    for statement in waiting if limit else ():
         query = hot.compile_once(statement, tx.dialect)
         for upstream in job.upstreams:
             found += query.rows(

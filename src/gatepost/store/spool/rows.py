@@ -194,7 +194,8 @@ class ClaimJob:
     `retry_after` gives the time to the next attempt from the number of this one (1 for the
     first). `decide` returns one entry per row: `None` where the recorded verdict stands.
     Streams for which `needs_standing` is false are decided without a look-up. `urgent_only`
-    leaves bulk mail where it is.
+    leaves bulk mail where it is. `take_up` says whether leases that are over at the store's
+    time may be believed to be over.
     """
 
     holder: str
@@ -205,6 +206,7 @@ class ClaimJob:
     decide: Callable[[Review], Sequence[Ruling | None]]
     needs_standing: Callable[[str], bool] = bool
     urgent_only: bool = False
+    take_up: Callable[[datetime], bool] = bool
 
 
 class Marked(NamedTuple):
