@@ -18,6 +18,9 @@ class Cable(asyncio.Transport):
     def close(self):
         self.closed = True
 
+    def can_write_eof(self):
+        return False
+
     def is_closing(self):
         return self.closed
 

@@ -138,6 +138,9 @@ AUTH_LINE_TOO_LONG: Final = _wire(500, "5.5.6", "Authentication exchange line is
 # Saying good-bye unasked
 TOO_MANY_CONNECTIONS: Final = _wire(421, "4.7.0", "Too many connections, try later")
 TOO_MANY_FAILURES: Final = _wire(421, "4.7.0", "Too many failed authentications")
+TOO_MANY_ERRORS: Final = _wire(421, "4.7.0", "Too many errors; closing")
+TOO_MANY_COMMANDS: Final = _wire(421, "4.7.0", "Too many commands without a message; closing")
+NOT_SMTP: Final = _wire(421, "4.7.0", "This is SMTP; closing")
 INJECTION: Final = _wire(421, "4.7.0", "Octets after STARTTLS; closing")
 IDLE: Final = _wire(421, "4.4.2", "Time-out, closing")
 SHUTTING_DOWN: Final = _wire(421, "4.3.2", "Shutting down, try later")

@@ -16,6 +16,7 @@ from typing import ClassVar, Final
 
 from gatepost import maillog
 from gatepost.flow.accept import commands, replies
+from gatepost.flow.accept.cellar import Crowded
 from gatepost.flow.accept.content import Content, Trouble
 from gatepost.flow.accept.door import Door, Role, Tls
 from gatepost.flow.accept.secured import Secured
@@ -25,11 +26,21 @@ from gatepost.mail.envelope import Arrival, Envelope, Recipient
 from gatepost.mail.verdict import Disposition, Verdict
 
 _RETURNS: Final = Client(name="returns")  # nobody submits there, but every arrival has a client
+MAX_OFFENCES = 20  # errors since the last message
+MAX_IDLE_COMMANDS = 1000  # within a minute, since the last message
+_IDLE_SECONDS = 60.0
+_IDLE: Final = frozenset({"NOOP", "RSET", "VRFY", "HELP", "EHLO", "HELO"})
+# A page in a browser, or any server that can be talked into a request, could post commands
+# to a port that trusts its network; what they speak is known by its first word.
+_OTHER_PROTOCOLS: Final = frozenset(
+    {"GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "CONNECT", "HOST:", "PRI"}
+)
 _HOST = re.compile(r"[A-Za-z0-9_.-]{1,255}|\[[A-Za-z0-9.:_-]{1,255}\]")
 _CONTENT_TROUBLE: Final = {
     Trouble.TOO_LARGE: replies.TOO_LARGE,
     Trouble.NUL: replies.NUL_IN_DATA,
     Trouble.BARE_NEWLINE: replies.BARE_NEWLINE_IN_DATA,
+    Trouble.NO_ROOM: replies.STORAGE_FULL,
 }
 
 
@@ -62,6 +73,8 @@ class Session(Secured):
         super().__init__(door, loop)
         self._transaction: _Transaction | None = None
         self._stranger_noted = False
+        self._offences = self._idle_commands = 0
+        self._idle_since = 0.0
 
     # The wire's events
 
@@ -80,21 +93,31 @@ class Session(Secured):
             text = line.decode()
         except UnicodeDecodeError:
             self.send(replies.ODD_OCTETS)
+            self.offend()
             return
         if self._transaction:
             recipient = commands.ordinary_recipient(text)
             if recipient:
-                self._answer_with(self._add(self._transaction, recipient))
+                reply = self._add(self._transaction, recipient)
+                self._answer_with(reply)
+                if reply is replies.NO_SUCH_USER:  # said on listeners for returns alone
+                    self.offend()
                 return
         verb, _, argument = text.partition(" ")
-        command = self._COMMANDS.get(verb.upper())
+        verb = verb.upper()
+        command = self._COMMANDS.get(verb)
         if command is None:
-            self.send(replies.UNKNOWN_COMMAND)
+            self._unknown(verb)
             return
         try:
-            self._answer_with(command(self, argument.strip(" \t")))
+            reply = command(self, argument.strip(" \t"))
         except commands.Refused as refused:
-            self.send(refused.reply)
+            reply = refused.reply
+        self._answer_with(reply)
+        if verb in _IDLE:
+            self._dawdle()
+        elif reply is not None and reply[:1] == b"5" and self._counts_against(verb):
+            self.offend()
 
     def on_content(self, content: Content) -> None:
         """The end of data: one reply for the whole message (R5321-11)."""
@@ -104,6 +127,7 @@ class Session(Secured):
             self._abandon()
             return
         transaction, self._transaction = self._transaction, None
+        self._offences = self._idle_commands = 0
         if transaction:
             self.wait_for(self._deliver(transaction, finished), must_finish=True)
 
@@ -121,6 +145,39 @@ class Session(Secured):
     def at_rest(self) -> bool:
         """Between transactions."""
         return self._transaction is None
+
+    # Patience: an honest client comes near none of these bounds
+
+    def offend(self) -> None:
+        """One more mistake; too many without a message between them end the connection."""
+        self._offences += 1
+        if self._offences > MAX_OFFENCES:
+            self._show_the_door("too many errors", replies.TOO_MANY_ERRORS)
+
+    def _dawdle(self) -> None:
+        """One more command that leads to nothing; 30 seconds apart they may go on for ever."""
+        now = self.loop.time()
+        if now - self._idle_since > _IDLE_SECONDS:
+            self._idle_since, self._idle_commands = now, 0
+        self._idle_commands += 1
+        if self._idle_commands > MAX_IDLE_COMMANDS:
+            self._show_the_door("too many commands without a message", replies.TOO_MANY_COMMANDS)
+
+    def _counts_against(self, verb: str) -> bool:
+        """A client's list may hold any number of bad recipients; a stranger's guesses count."""
+        return verb != "RCPT" or self.door.role is Role.RETURNS
+
+    def _unknown(self, verb: str) -> None:
+        """Not SMTP. Another protocol's request must not lead to commands further down."""
+        if verb in _OTHER_PROTOCOLS:
+            self._show_the_door("not SMTP", replies.NOT_SMTP)
+        else:
+            self.send(replies.UNKNOWN_COMMAND)
+            self.offend()
+
+    def _show_the_door(self, why: str, reply: bytes) -> None:
+        maillog.connection_refused(self.door.name, str(self.peer), why)
+        self.say_goodbye(reply, linger=True)
 
     # The commands; each gives its reply, or None where the reply comes later
 

@@ -63,7 +63,7 @@ class Wire(SMTP):
         self._answer: asyncio.Future[bytes] | None = None
         self._skipping = self._closing = self._eof = False
         self._reading_paused = self._writing_paused = False
-        self._active_at = self._content_at = 0.0
+        self._active_at = self._content_at = self._fruitful_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     # What a subclass says
@@ -82,6 +82,10 @@ class Wire(SMTP):
 
     def on_lost(self) -> None:
         """The connection is gone."""
+        raise NotImplementedError
+
+    def offend(self) -> None:
+        """A line was no command line."""
         raise NotImplementedError
 
     @property
@@ -165,7 +169,7 @@ class Wire(SMTP):
         """Greet, unless there are too many."""
         # uvloop's transports are asyncio.Transport in all but name.
         self.transport = cast("asyncio.Transport", transport)
-        self._active_at = self.loop.time()
+        self._active_at = self._fruitful_at = self.loop.time()
         self._set_timer(self.door.limits.idle_seconds)
         self.greet()
         self._flush()
@@ -258,8 +262,8 @@ class Wire(SMTP):
         newline = data.find(b"\n", position)
         if newline < 0:
             if len(data) - position > self._limit(data, position) + 1:
-                self._complain(replies.LINE_TOO_LONG)
                 self._skipping = True
+                self._complain(replies.LINE_TOO_LONG)
                 return len(data) - 1 if data.endswith(b"\r") else len(data)
             return position
         ended = newline > position and data[newline - 1] == 0x0D
@@ -288,6 +292,7 @@ class Wire(SMTP):
         """Refuse a line; in the middle of AUTH the task hears of it and ends."""
         if self._answer is None:
             self.send(reply)
+            self.offend()
             return
         answer, self._answer = self._answer, None
         too_long = reply is replies.LINE_TOO_LONG
@@ -305,7 +310,10 @@ class Wire(SMTP):
         stop = content.feed(data, position)
         if content.complete:
             self._content = None
+            self._fruitful_at = self._active_at
             self._guard(self.on_content, content)
+        elif self.door.cellar.takes(content, len(self.door.sessions)):
+            self.wait_for(self.door.cellar.put_away(content))
         return stop
 
     def _guard(self, act: Callable[[_T], None], subject: _T) -> None:
@@ -345,9 +353,11 @@ class Wire(SMTP):
         now, limits = self.loop.time(), self.door.limits
         if self._task and self._answer is None:
             self._active_at = now  # we are the ones who take time
-        due = self._active_at + limits.idle_seconds
+        due = min(self._active_at + limits.idle_seconds, self._fruitful_at + limits.barren_seconds)
         if self._content is not None:
-            due = min(due, self._content_at + limits.data_seconds)
+            # An octet now and then keeps nobody here: content has a least rate.
+            earned = limits.idle_seconds + self._content.size / limits.least_rate
+            due = min(due, self._content_at + min(earned, limits.data_seconds))
         if due - now > 0.001:
             self._set_timer(due - now)
         else:
