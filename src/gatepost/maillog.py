@@ -13,9 +13,11 @@ import hashlib
 import logging
 import re
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -51,6 +53,11 @@ _store_errors = Counter("gatepost_store_errors", "Operations the store could not
 _upstream_up = Gauge(
     "gatepost_upstream_up", "Whether upstream takes mail", ["upstream"], multiprocess_mode="livemin"
 )
+_store_up = Gauge(
+    "gatepost_store_up", "Whether the store does what it is asked", multiprocess_mode="livemin"
+)
+STORE_AGAIN_SECONDS = 60.0
+_STORE_TROUBLES = 50
 _queued = Gauge(
     "gatepost_queued_recipients", "Recipients in the spool by state", ["state"],
     multiprocess_mode="livemostrecent",
@@ -479,10 +486,43 @@ def queued(counts: Mapping[str, int]) -> None:
         _queued.labels(state).set(count)
 
 
-def store_unavailable(place: str, error: BaseException) -> None:
-    """The store could not do what was asked; it is tried again."""
-    _store_errors.labels(place).inc()
-    _log.error("store out of reach", place=place, error=str(error))
+class _StoreTrouble:
+    """What was said of the store's trouble, and when: mail by mail it would drown the rest."""
+
+    said: ClassVar[dict[str, float]] = {}
+    unsaid = 0
+    door = threading.Lock()
+
+
+def store_unavailable(place: str, error: BaseException, *, counts: bool = True) -> None:
+    """The store could not do what was asked; it is tried again.
+
+    Every one is counted; the same trouble is logged once a minute. What has to be mended
+    (`error.lasts`) is critical.
+    """
+    if counts:
+        _store_errors.labels(place).inc()
+    text, now = str(error), time.monotonic()
+    with _StoreTrouble.door:
+        if now - _StoreTrouble.said.get(text, -STORE_AGAIN_SECONDS) < STORE_AGAIN_SECONDS:
+            _StoreTrouble.unsaid += counts
+            return
+        if len(_StoreTrouble.said) > _STORE_TROUBLES:
+            _StoreTrouble.said.clear()
+        _StoreTrouble.said[text] = now
+        unsaid, _StoreTrouble.unsaid = _StoreTrouble.unsaid, 0
+    log = _log.critical if getattr(error, "lasts", False) else _log.error
+    log("store out of reach", place=place, error=text, more=unsaid)
+
+
+def store_changed(*, up: bool, after_seconds: float = 0.0) -> None:
+    """The store does not do what it is asked, or does so again."""
+    _store_up.set(up)
+    if up:
+        with _StoreTrouble.door:
+            _StoreTrouble.said.clear()
+        if after_seconds:
+            _log.info("store is back", after_seconds=round(after_seconds, 1))
 
 
 def housekeeping_failed(chore: str, error: BaseException) -> None:

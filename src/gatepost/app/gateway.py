@@ -59,6 +59,7 @@ from gatepost.web.site import Site
 GRACE_SECONDS = 7.0  # all is over within ten
 
 
+READY_SECONDS = 3.0
 class Gateway:
     """Everything of one process.
 
@@ -120,8 +121,11 @@ class Gateway:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._wiring.settings
         self.store = await asyncio.to_thread(
-            Store.open, settings.store.url.get_secret_value(), settings.server.data_dir
-        )
+            partial(
+                Store.open, settings.store.url.get_secret_value(), settings.server.data_dir,
+                alone=True,
+            )
+        )  # fmt: skip
         stack.callback(self.store.close)
         self._configure_log()
         await self._remember_streams(self._wiring)
@@ -315,9 +319,12 @@ class Gateway:
 
     async def _ready(self) -> str:
         try:
-            await self.store.read(campaigns.frozen_senders)  # any question: it must be asked
-        except StoreUnavailable:
-            return "the store is out of reach"
+            async with asyncio.timeout(READY_SECONDS):
+                await self.store.read(campaigns.frozen_senders)  # any question: it must be asked
+        except StoreUnavailable as error:
+            return str(error)
+        except TimeoutError:
+            return "the store does not answer"
         if not self.housekeeping.store_ok:
             return "the store takes no writes"
         return "" if self.housekeeping.storage_ok else "too little free disk"
@@ -327,6 +334,8 @@ class Gateway:
 
     def _quarantine_until(self, now: datetime) -> datetime:
         return quarantine_until(self._wiring, now)
+        if self.store.trouble is not None:
+            return str(self.store.trouble)
 
     def _configure_log(self) -> None:
         log = self._wiring.settings.log

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from gatepost.app.alarm import StoreAlarm
 from gatepost import maillog
 from gatepost.app.complaints import Complaints
 from gatepost.app.daily import Daily
@@ -47,6 +48,7 @@ DAILY_SECONDS = 300.0
 METRICS_SECONDS = 10.0
 DISK_SECONDS = 2.0
 PULSE_SECONDS = 1.0
+ALARM_SECONDS = 0.5
 PULSE_MISSED_SECONDS = 5.0  # without a write for so long, the store counts as out of reach
 FRESH_FOR = timedelta(hours=1)  # longer than any copy is on its way
 
@@ -95,6 +97,7 @@ class Housekeeping:
             Chore("leases", RENEW_SECONDS, queue.renew),
             Chore("report", REPORT_SECONDS, self._report),
             Chore("disk", DISK_SECONDS, self.watch_disk),
+            Chore("alarm", ALARM_SECONDS, StoreAlarm(store).look),
             Chore("pulse", PULSE_SECONDS, self._take_pulse),
             *(self._for_the_store() if leads else ()),
         )
@@ -171,7 +174,7 @@ class Housekeeping:
         return time.monotonic() - self._written < PULSE_MISSED_SECONDS
 
     async def _take_pulse(self) -> None:
-        await self._store.write(lambda _tx: None)
+        await self._store.beat()
         self._written = time.monotonic()
 
     async def _seal(self) -> None:

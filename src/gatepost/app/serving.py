@@ -22,12 +22,12 @@ import uvloop
 
 from gatepost import maillog
 from gatepost.app.gateway import Gateway
-from gatepost.app.instance import AlreadyServed, only_instance
 from gatepost.app.supervisor import Place, Supervisor
 from gatepost.app.trouble import TextsError
 from gatepost.app.wiring import WiringError
 from gatepost.config import ConfigErrors, Settings, load
 from gatepost.store.engine import StoreUnavailable
+from gatepost.store.instance import AlreadyServed, only_instance
 
 GC_THRESHOLD = 20_000  # objects made and not freed, between looks at the youngest
 DONE, BAD_CONFIG, OUT_OF_REACH = 0, 2, 3

@@ -16,6 +16,8 @@ from gatepost.cli.printing import show_facts, show_json, show_table
 from gatepost.cli.selection import confirm
 from gatepost.cli.store_moving import migrate_to
 from gatepost.store import upkeep
+from gatepost.store.engine import Store
+from gatepost.store.instance import AlreadyServed, only_instance
 from gatepost.store.schema import CannotRollBack
 
 app = typer.Typer(help="The store as a whole.", no_args_is_help=True)
@@ -57,8 +59,8 @@ def upgrade(ctx: typer.Context) -> None:
     desk = desk_of(ctx)
     url, data_dir = _place(desk)
     before = upkeep.look(url, data_dir)
-    with _no_gateway(desk), desk.store():
-        pass
+    with _no_gateway(desk):
+        Store.open(url, data_dir, alone=True).close()
     if before.schema == before.program:
         typer.echo(f"the store has schema {before.program} already")
     else:
@@ -104,8 +106,6 @@ def _rolled_back(desk: Desk, to: str, *, dry_run: bool) -> dict[str, int]:
 @contextmanager
 def _no_gateway(desk: Desk) -> Iterator[None]:
     """Keeps gateways off data_dir meanwhile. Raises `Refusal` while one runs."""
-    from gatepost.app.instance import AlreadyServed, only_instance  # noqa: PLC0415
-
     try:
         with only_instance(desk.settings.server.data_dir):
             yield

@@ -50,7 +50,7 @@ from gatepost.mail.reply import Reply
 from gatepost.mail.stream import Kind, Stream
 from gatepost.mail.verdict import Disposition, Reason, Verdict
 from gatepost.store import campaigns, content, ids, people
-from gatepost.store.engine import Store, StoreUnavailable, Tx
+from gatepost.store.engine import Store, StoreFull, StoreUnavailable, Tx
 from gatepost.store.spool.rows import (
     CampaignDraft,
     Claimed,
@@ -221,7 +221,7 @@ class Inbound:
             result = await self._put(case)
         except StoreUnavailable as error:
             maillog.store_unavailable("put", error)
-            return replies.STORE_AWAY
+            return replies.NO_STORAGE if isinstance(error, StoreFull) else replies.STORE_AWAY
         except RefusedForNow as refusal:
             return self._refuse(
                 arrival, envelope, case.stream.name, replies.for_reason(refusal.reason)

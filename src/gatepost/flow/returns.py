@@ -42,7 +42,7 @@ from gatepost.mail.reply import Reply
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store import complaint_cases, returned
-from gatepost.store.engine import Store, StoreUnavailable, Tx
+from gatepost.store.engine import Store, StoreFull, StoreUnavailable, Tx
 from gatepost.store.ids import new_id, to_text
 from gatepost.store.people import UnknownSubject
 from gatepost.store.returned import Copy, Made
@@ -199,7 +199,7 @@ class Returns:
             done = await self._store.write(settle)
         except StoreUnavailable as error:
             maillog.store_unavailable("returns", error)
-            return replies.STORE_AWAY
+            return replies.NO_STORAGE if isinstance(error, StoreFull) else replies.STORE_AWAY
         for ending in done.endings:
             self._on_ended(*ending)
         for kind, outcome, stream, words in done.events:

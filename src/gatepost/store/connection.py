@@ -7,28 +7,47 @@ back is found without a restart.
 SQLite: WAL, synchronous=FULL, and for writing `BEGIN IMMEDIATE` under the file lock.
 PostgreSQL: READ COMMITTED for writing; a reader sees one snapshot (REPEATABLE READ).
 
+What the store does is told to its `Health`, which says how long to wait for it: in trouble no
+longer than a second, and then each transaction begins with a write of its own, because one that
+changes nothing succeeds on a full disk, too.
+
 *Fails:* `StoreUnavailable`, `StoreBroken`; whatever the work raises, unchanged.
 *Known limits:* when the connection breaks while COMMIT is under way, nobody can know
 whether it took place; the answer is `StoreUnavailable`, and what was written may stand.
 """
 
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 
 from gatepost.store.clock import Clock, elapsed
+from gatepost.store.health import IMPATIENT_SECONDS, PATIENCE_SECONDS, Damage, Health
+from gatepost.store.identity import Identity
 from gatepost.store.keys import StoreKeys
+from gatepost.store.lock import FileLock
 from gatepost.store.times import to_ms
 from gatepost.store.transaction import Tx
-from gatepost.store.trouble import Trouble, classify, exception_for
+from gatepost.store.trouble import (
+    StoreBusy,
+    StoreDamaged,
+    StoreUnavailable,
+    Trouble,
+    classify,
+    exception_for,
+)
+
+__all__ = ["PATIENCE_SECONDS", "Link", "postgresql_engine", "prove", "sqlite_engine"]
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 10.0
 _ATTEMPTS = 5
+_CONNECT_SECONDS, _HURRIED_CONNECT_SECONDS = 4, 2  # 2 is the least that libpq knows
+_FROM_OURSELVES = (StoreBusy, StoreDamaged)  # raised here, not by an operation
+_PROOF = "UPDATE meta SET value = value WHERE name = 'suppression.key'"  # a write that is none
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -41,18 +60,28 @@ _PRAGMAS = (
 )
 
 
-def sqlite_engine(path: Path, *, writes: bool) -> Engine:
+Patience = Callable[[], float]
+
+
+def _as_usual() -> float:
+    return PATIENCE_SECONDS
+
+
+def sqlite_engine(path: Path, *, writes: bool, patience: Patience = _as_usual) -> Engine:
     """The embedded database; `writes` says whether transactions take the write lock at once."""
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         poolclass=NullPool,
         hide_parameters=True,  # addresses do not belong into error messages
         connect_args={
-            "timeout": PATIENCE_SECONDS,
             "check_same_thread": False,
             "cached_statements": 512,
         },
     )
+
+    @event.listens_for(engine, "do_connect")
+    def be_patient(_dialect: object, _record: object, _given: object, named: Any) -> None:
+        named["timeout"] = patience()
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -71,7 +100,7 @@ def sqlite_engine(path: Path, *, writes: bool) -> Engine:
     return engine
 
 
-def postgresql_engine(url: str, *, writes: bool) -> Engine:
+def postgresql_engine(url: str, *, writes: bool, patience: Patience = _as_usual) -> Engine:
     """A PostgreSQL server; `url` as libpq knows it (`postgresql://…`)."""
     milliseconds = int(PATIENCE_SECONDS * 1000)
     settings = {
@@ -87,7 +116,6 @@ def postgresql_engine(url: str, *, writes: bool) -> Engine:
         use_native_hstore=False,
         isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
         connect_args={
-            "connect_timeout": 5,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
@@ -96,11 +124,33 @@ def postgresql_engine(url: str, *, writes: bool) -> Engine:
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },
     )
+
+    @event.listens_for(engine, "do_connect")
+    def be_patient(_dialect: object, _record: object, _given: object, named: Any) -> None:
+        hurry = patience() < PATIENCE_SECONDS
+        named["connect_timeout"] = _HURRIED_CONNECT_SECONDS if hurry else _CONNECT_SECONDS
+
     return engine if writes else engine.execution_options(postgresql_readonly=True)
 
 
+def prove(tx: Tx) -> None:
+    """Finds out whether the database would take a write, at little cost while it would.
+
+    On SQLite the transaction alone says so, but for a full disk.
+    """
+    if tx.dialect == "postgresql":
+        (read_only,) = tx.cursor.execute(
+            "SELECT current_setting('transaction_read_only')::bool"
+        ).fetchone()
+        if read_only:
+            tx.cursor.execute(_PROOF)
+
+
 class Link:
-    """The connection of one thread. Not safe to share between threads."""
+    """The connection of one thread. Not safe to share between threads.
+
+    `guard` is held around each transaction; `identity` is checked after each COMMIT.
+    """
 
     def __init__(
         self,
@@ -108,14 +158,27 @@ class Link:
         *,
         keys: StoreKeys,
         clock: Clock,
-        guard: AbstractContextManager[None] | None = None,
+        health: Health | None = None,
+        writes: bool = False,
+        guard: FileLock | None = None,
+        identity: Identity | None = None,
     ) -> None:
         self._engine = engine
         self._keys = keys
         self._clock = clock
-        self._guard = guard or nullcontext()
+        self._health = health or Health(Damage())
+        self._writes = writes
+        self._guard = guard
+        self._identity = identity
         self._connection: Connection | None = None
         self._committing = False
+        self._busy_timeout = 0.0
+        self.waiting: tuple[float, Any] | None = None  # for the watchdog
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the store does not do what it is asked."""
+        return self._health.trouble is not None
 
     def run(self, work: Callable[[Tx], T]) -> T:
         """`work` in a transaction of its own, committed.
@@ -123,9 +186,10 @@ class Link:
         A conflict between gateways, and a connection found dead, are tried again: `work`
         may run several times.
         """
+        self._health.check()
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._run_once(work)
+                result = self._run_once(work)
             except BaseException as error:
                 trouble = classify(error)
                 self._recover(trouble)
@@ -134,7 +198,10 @@ class Link:
                 again = trouble is Trouble.CONFLICT and attempt < _ATTEMPTS
                 again = again or (trouble is Trouble.LOST and attempt == 1 and not self._committing)
                 if not again:
-                    raise exception_for(trouble, error) from error
+                    raise self._failure(trouble, error) from error
+            else:
+                self._health.worked()
+                return result
         raise AssertionError("the last attempt returns or raises")
 
     def keep_clock(self) -> None:
@@ -151,26 +218,57 @@ class Link:
 
     def _run_once(self, work: Callable[[Tx], T]) -> T:
         self._committing = False
-        with self._guard:
-            connection = self._connect()
+        patience = self._health.patience
+        if self._guard is None:
+            return self._transact(work, patience)
+        began = time.monotonic()
+        self._guard.acquire(patience)
+        waited = time.monotonic() - began
+        if waited > 0.1:  # one patience for both waits
+            patience = max(IMPATIENT_SECONDS, patience - waited)
+        try:
+            return self._transact(work, patience)
+        finally:
+            self._guard.release()
+
+    def _transact(self, work: Callable[[Tx], T], patience: float) -> T:
+        connection = self._connect(patience)
+        self.waiting = (time.monotonic(), connection.connection.driver_connection)
+        try:
             transaction = connection.begin()
             try:
-                result = work(self._open_tx(connection))
+                tx = self._open_tx(connection)
+                if self._writes and self.in_trouble:
+                    tx.cursor.execute(_PROOF)
+                result = work(tx)
                 self._committing = True
                 transaction.commit()
             except BaseException:
                 with suppress(Exception):  # the first error is the one that counts
                     transaction.rollback()
                 raise
-            return result
+        finally:
+            self.waiting = None
+        if self._identity is not None:
+            self._identity.check()
+        return result
 
-    def _connect(self) -> Connection:
+    def _connect(self, patience: float) -> Connection:
         if self._connection is None:
             self._connection = self._engine.connect()
+            self._busy_timeout = 0.0
+            if self._identity is not None:
+                self._identity.forget_log()
+        if self._engine.dialect.name == "sqlite" and self._busy_timeout != patience:
+            cursor = self._connection.connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={int(patience * 1000)}")
+            self._busy_timeout = patience
         return self._connection
 
     def _open_tx(self, connection: Connection) -> Tx:
         dialect = connection.dialect.name
+        if self._identity is not None:
+            self._identity.note_log()
         # Binary results spare PostgreSQL and us the way through hexadecimal text.
         form = {"binary": True} if dialect == "postgresql" else {}
         cursor: Any = connection.connection.cursor(**form)
@@ -180,6 +278,14 @@ class Link:
             self._clock.set(cursor.fetchone()[0], asked_at)
         now = self._clock.now()
         return Tx(connection, cursor, now, to_ms(now), self._keys, dialect)
+
+    def _failure(self, trouble: Trouble, error: BaseException) -> StoreUnavailable:
+        """What callers see; the store's own trouble is told to its `Health`, too."""
+        failure = exception_for(trouble, error)
+        ours = not isinstance(error, StoreUnavailable) or isinstance(error, _FROM_OURSELVES)
+        if ours and trouble is not Trouble.CONFLICT:
+            self._health.failed(failure)
+        return failure
 
     def _recover(self, trouble: Trouble) -> None:
         connection = self._connection

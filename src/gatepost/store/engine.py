@@ -11,7 +11,7 @@ without a restart.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
@@ -28,9 +28,13 @@ from gatepost.store.connection import (
     PATIENCE_SECONDS,
     Link,
     postgresql_engine,
+    prove,
     sqlite_engine,
 )
+from gatepost.store.health import Damage, Health
 from gatepost.store.hot import compile_once
+from gatepost.store.identity import Identity
+from gatepost.store.instance import check_alone
 from gatepost.store.keys import KeysError, StoreKeys
 from gatepost.store.keys import load as load_keys
 from gatepost.store.lock import FileLock
@@ -38,13 +42,16 @@ from gatepost.store.tables.ledger import meta
 from gatepost.store.transaction import BatchOp, Tx
 from gatepost.store.trouble import (
     StoreBroken,
+    StoreDamaged,
+    StoreFull,
     StoreTooNew,
     StoreUnavailable,
     Trouble,
     classify,
     exception_for,
 )
-from gatepost.store.upkeep import DATABASE, LOCK
+from gatepost.store.upkeep import DATABASE, LOCK, glance
+from gatepost.store.watchdog import Watchdog
 from gatepost.store.writer import Desk, Job, read, write
 
 __all__ = [
@@ -52,6 +59,8 @@ __all__ = [
     "KeysError",
     "Store",
     "StoreBroken",
+    "StoreDamaged",
+    "StoreFull",
     "StoreKeys",
     "StoreTooNew",
     "StoreUnavailable",
@@ -75,28 +84,45 @@ class Store:
     keys: StoreKeys
 
     def __init__(
-        self, keys: StoreKeys, write_engine: Engine, read_engine: Engine, lock: FileLock | None
+        self,
+        keys: StoreKeys,
+        engines: Sequence[Engine],
+        healths: Sequence[Health],
+        lock: FileLock | None = None,
+        identity: Identity | None = None,
     ) -> None:
+        """`engines` and `healths` are those for writing and for reading."""
         self.keys = keys
         self._clock = Clock()
-        self._engine = write_engine
+        self._engine = engines[0]
+        self._healths = healths
         self._lock = lock
-        self._writer = Desk(write, [Link(write_engine, keys=keys, clock=self._clock, guard=lock)])
-        self._readers = Desk(
-            read, [Link(read_engine, keys=keys, clock=self._clock) for _ in range(_READERS)]
-        )
+        writing = Link(
+            engines[0], keys=keys, clock=self._clock, health=healths[0], writes=True, guard=lock,
+            identity=identity,
+        )  # fmt: skip
+        reading = [
+            Link(engines[1], keys=keys, clock=self._clock, health=healths[1])
+            for _ in range(_READERS)
+        ]
+        self._writer = Desk(write, [writing])
+        self._readers = Desk(read, reading)
+        self._watchdog = None if lock else Watchdog([writing, *reading], engines[1].raw_connection)
 
     @classmethod
-    def open(cls, url: str, data_dir: Path, *, create: bool = True) -> Self:
+    def open(cls, url: str, data_dir: Path, *, create: bool = True, alone: bool = False) -> Self:
         """Opens the store, and makes what it lacks: folder 0700, keys 0600, schema.
 
         `url` is "" or `postgresql://…`. Without `create`, a store that is not there yet is
-        `StoreUnavailable`. Raises `ValueError` for a URL of another kind.
+        `StoreUnavailable`. `alone` is for gateways, which hold data_dir: the embedded file is
+        looked over first, and upgraded although a gateway is there. Raises `ValueError` for a
+        URL of another kind.
         """
         if url and not url.startswith(("postgresql://", "postgres://")):
             raise ValueError("the store's url is empty or begins with postgresql://")
+        url = url.replace("postgres://", "postgresql://", 1)
         try:
-            return cls._open(url.replace("postgres://", "postgresql://", 1), data_dir, create)
+            return cls._open(url, data_dir, create=create, alone=alone)
         except StoreUnavailable:
             raise
         except OSError as error:
@@ -108,28 +134,34 @@ class Store:
             raise exception_for(trouble, error) from error
 
     @classmethod
-    def _open(cls, url: str, data_dir: Path, create: bool) -> Self:
+    def _open(cls, url: str, data_dir: Path, *, create: bool, alone: bool) -> Self:
         path = data_dir / DATABASE
         if create:
             data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         elif not data_dir.is_dir() or not (url or path.exists()):
             raise StoreUnavailable(f"there is no store in {data_dir}: run gatepost init")
         keys = load_keys(data_dir / "keys", create=create)
+        healths = [Health(damage := Damage()), Health(damage)]
         lock = None if url else FileLock(data_dir / LOCK, patience=PATIENCE_SECONDS)
+        identity = None
         try:
             if url:
-                engines = [postgresql_engine(url, writes=writes) for writes in (True, False)]
+                engines = [_postgresql(url, healths[0], True), _postgresql(url, healths[1], False)]
             else:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-                engines = [sqlite_engine(path, writes=writes) for writes in (True, False)]
+                engines = [_sqlite(path, healths[0], True), _sqlite(path, healths[1], False)]
+                identity = Identity(path)
+                if alone:
+                    glance(engines[1])
+            before = None if url or alone else partial(check_alone, data_dir)
             guard: AbstractContextManager[None] = lock or nullcontext()
             with guard:
-                schema.migrate(engines[0], partial(adopt, keys=keys))
+                schema.migrate(engines[0], partial(adopt, keys=keys), before=before)
         except BaseException:
             if lock:
                 lock.close()
             raise
-        store = cls(keys, engines[0], engines[1], lock)
+        store = cls(keys, engines, healths, lock, identity)
         try:
             store.write_now(_check_keys)
         except BaseException:
@@ -149,6 +181,8 @@ class Store:
         """Finishes what is queued, ends the threads, gives connections back."""
         self._writer.close()
         self._readers.close()
+        if self._watchdog:
+            self._watchdog.close()
         if self._lock:
             self._lock.close()
             self._lock = None
@@ -173,6 +207,20 @@ class Store:
     def now(self) -> datetime:
         """The store's time, in UTC: on PostgreSQL the server's."""
         return self._clock.now()
+
+    @property
+    def trouble(self) -> StoreUnavailable | None:
+        """Why the store does not do what it is asked; `None` while it does."""
+        return self._healths[0].trouble or self._healths[1].trouble
+
+    @property
+    def failures(self) -> int:
+        """How many transactions the store could not do, for whatever reason of its own."""
+        return sum(health.failures for health in self._healths)
+
+    async def beat(self) -> None:
+        """Finds out whether the store takes writes. Raises `StoreUnavailable`."""
+        await self.write(prove)
 
     async def write(self, op: Callable[[Tx], T]) -> T:
         """Runs `op` in the writer thread and returns after COMMIT.
@@ -218,6 +266,14 @@ class Store:
         future = job.for_thread()
         desk.put(job)
         return future.result()
+
+
+def _sqlite(path: Path, health: Health, writes: bool) -> Engine:
+    return sqlite_engine(path, writes=writes, patience=lambda: health.patience)
+
+
+def _postgresql(url: str, health: Health, writes: bool) -> Engine:
+    return postgresql_engine(url, writes=writes, patience=lambda: health.patience)
 
 
 def _check_keys(tx: Tx) -> None:

@@ -5,7 +5,7 @@ others commit in quick succession. `flock` wakes waiters at once, and a second l
 turnstile, keeps the process that just let go from overtaking whoever waits already: a
 waiter holds the turnstile until it has the lock.
 
-*Fails:* `StoreUnavailable` when the lock is not to be had in time.
+*Fails:* `StoreBusy` when the lock is not to be had in time.
 *Known limits:* local file systems only, as SQLite's WAL mode.
 """
 
@@ -14,7 +14,7 @@ import os
 import threading
 from pathlib import Path
 
-from gatepost.store.trouble import StoreUnavailable
+from gatepost.store.trouble import StoreBusy
 
 
 class FileLock:
@@ -39,8 +39,9 @@ class FileLock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    def acquire(self) -> None:
-        """Waits for the lock. Raises `StoreUnavailable` when patience ends."""
+    def acquire(self, patience: float | None = None) -> None:
+        """Waits for the lock, as long as usual or `patience` seconds. Raises `StoreBusy`."""
+        patience = self._patience if patience is None else patience
         with self._state:
             if not self._waiting and self._try():
                 self._held = True
@@ -49,11 +50,9 @@ class FileLock:
             if not self._waiting:
                 self._waiting = True
                 threading.Thread(target=self._wait, name="store-lock", daemon=True).start()
-            if not self._state.wait_for(lambda: self._held, self._patience):
+            if not self._state.wait_for(lambda: self._held, patience):
                 self._wanted = False
-                raise StoreUnavailable(
-                    f"another process has held the store for {self._patience:g} seconds"
-                )
+                raise StoreBusy("another process has held the store for too long")
 
     def release(self) -> None:
         """Lets the next one in."""

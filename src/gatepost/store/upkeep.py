@@ -8,21 +8,34 @@ upgrades the schema, so that a store of an older or a newer program can be looke
 (`data_checksums`, `amcheck`), and is only asked whether it answers.
 """
 
+import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from gatepost.store import schema
 from gatepost.store.connection import PATIENCE_SECONDS, postgresql_engine, sqlite_engine
 from gatepost.store.lock import FileLock
-from gatepost.store.trouble import StoreUnavailable, Trouble, classify, exception_for
+from gatepost.store.trouble import (
+    CURE,
+    StoreDamaged,
+    StoreUnavailable,
+    Trouble,
+    classify,
+    exception_for,
+)
 
 DATABASE = "gatepost.db"
 LOCK = "gatepost.lock"
 _MAX_FINDINGS = 20
+GLANCE_SECONDS = 2.0
+_INTERRUPTED = "interrupted"
 
 Where = tuple[str, Path]  # URL and data_dir
 
@@ -85,6 +98,31 @@ def check_file(url: str, data_dir: Path) -> list[str]:
     with _opened(url, data_dir, writes=False) as engine, engine.connect() as connection:
         rows = connection.execute(text(f"PRAGMA integrity_check({_MAX_FINDINGS})")).scalars()
         return [row for row in rows if row != "ok"]
+
+
+def glance(engine: Engine, seconds: float = GLANCE_SECONDS) -> bool:
+    """Looks an embedded file over, for so long at most; whether all of it was seen.
+
+    Raises `StoreDamaged`.
+    """
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        enough = threading.Timer(seconds, driver.interrupt)
+        enough.start()
+        try:
+            rows = connection.execute(text("PRAGMA quick_check(1)")).scalars().all()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+                return False
+            raise
+        finally:
+            enough.cancel()
+    found = [row for row in rows if row != "ok"]
+    if any(_INTERRUPTED in row for row in found):
+        return False
+    if found:
+        raise StoreDamaged(f"the store is damaged: {' '.join(found[0].split())}; {CURE}")
+    return True
 
 
 def roll_back(url: str, data_dir: Path, to: str, *, dry_run: bool = False) -> Mapping[str, int]:

@@ -145,10 +145,16 @@ def write(desk: Desk, link: Link) -> None:
 
 
 def read(desk: Desk, link: Link) -> None:
-    """A reader thread's life."""
-    while (job := desk.next()) is not None:
+    """A reader thread's life. If the store fails, all who wait are told at once."""
+    ended = False
+    while not ended and (job := desk.next()) is not None:
+        jobs: Sequence[Job] = [job]
         _run_alone(link, job)
-        _answer([job])
+        if isinstance(job.error, StoreUnavailable) and link.in_trouble:
+            jobs, ended = desk.take_waiting(job)
+            for waiting in jobs[1:]:
+                waiting.fail(exception_for(Trouble.AWAY, job.error))
+        _answer(jobs)
 
 
 def _keep_clock(link: Link) -> None:

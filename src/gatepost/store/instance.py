@@ -4,7 +4,7 @@ In: data_dir. Out: a descriptor that holds it; workers inherit it. The lock is t
 it ends with the last process that has it, however that ended: a file left behind is no
 obstacle. Several gateways share a PostgreSQL, never a folder.
 
-*Fails:* `AlreadyServed`; `OSError` where the folder cannot be written.
+*Fails:* `AlreadyServed`, `StoreInUse`; `OSError` where the folder cannot be written.
 *Known limits:* local file systems; over a network file system two machines may not see each
 other's lock.
 """
@@ -13,6 +13,8 @@ import contextlib
 import fcntl
 from collections.abc import Iterator
 from pathlib import Path
+
+from gatepost.store.trouble import StoreUnavailable
 
 SERVE_LOCK = "serve.lock"
 
@@ -34,3 +36,19 @@ def only_instance(data_dir: Path) -> Iterator[int]:
                 "or give this one a data_dir of its own"
             ) from error
         yield file.fileno()
+
+
+class StoreInUse(StoreUnavailable):
+    """A gateway of another version works with the store that would be upgraded under it."""
+
+
+def check_alone(data_dir: Path, schema: str) -> None:
+    """Raises `StoreInUse` where a gateway works with the store, which has an older `schema`."""
+    try:
+        with only_instance(data_dir):
+            return
+    except AlreadyServed as error:
+        raise StoreInUse(
+            f"the store has the older schema {schema}, and a gateway of that version runs on "
+            f"{data_dir}: stop it first, then this program upgrades the store"
+        ) from error
