@@ -42,6 +42,9 @@ _returns = Counter(
     ["kind", "outcome"],
 )  # fmt: skip
 _auth_failures = Counter("gatepost_auth_failures", "Failed authentications", ["listener"])
+_auth_locks = Counter(
+    "gatepost_auth_locks", "Locks after failed authentications, by what was locked", ["kind"]
+)
 _refused_connections = Counter(
     "gatepost_refused_connections", "Connections turned away", ["listener"]
 )
@@ -50,14 +53,14 @@ _removed = Counter(
 )
 _internal_errors = Counter("gatepost_internal_errors", "Errors of our own, by place", ["place"])
 _store_errors = Counter("gatepost_store_errors", "Operations the store could not do", ["place"])
-_upstream_up = Gauge(
-    "gatepost_upstream_up", "Whether upstream takes mail", ["upstream"], multiprocess_mode="livemin"
-)
 _store_up = Gauge(
     "gatepost_store_up", "Whether the store does what it is asked", multiprocess_mode="livemin"
 )
 STORE_AGAIN_SECONDS = 60.0
 _STORE_TROUBLES = 50
+_upstream_up = Gauge(
+    "gatepost_upstream_up", "Whether upstream takes mail", ["upstream"], multiprocess_mode="livemin"
+)
 _queued = Gauge(
     "gatepost_queued_recipients", "Recipients in the spool by state", ["state"],
     multiprocess_mode="livemostrecent",
@@ -173,6 +176,15 @@ def auth_failed(listener: str, peer: str, client: str) -> None:
     """A password was wrong; `client` is "" where the user name is unknown here."""
     _auth_failures.labels(listener).inc()
     _log.warning("authentication failed", listener=listener, peer=peer, client=client)
+
+
+def auth_locked(listener: str, peer: str, client: str, *, kind: str, seconds: float) -> None:
+    """Too many failures: `kind` says what is put off from now on, for so long."""
+    _auth_locks.labels(kind).inc()
+    _log.error(
+        "authentication locked", listener=listener, peer=peer, client=client, what=kind,
+        minutes=round(seconds / 60),
+    )  # fmt: skip
 
 
 def session_error(listener: str, error: BaseException) -> None:

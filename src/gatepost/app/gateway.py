@@ -29,12 +29,14 @@ from gatepost.app.link_keys import LinkKeys
 from gatepost.app.notices import Notices
 from gatepost.app.onward.configured import onward_for
 from gatepost.app.questions import questions_for
-from gatepost.app.supervisor import Place
+from gatepost.app.supervisor import Place, inherited_guesses
 from gatepost.app.texts import FALLBACK, Texts
 from gatepost.app.wiring import Wiring, confirming, tls_context, wire
 from gatepost.config import Settings
 from gatepost.config.gateway import SmtpSettings
+from gatepost.flow.accept.cellar import Cellar
 from gatepost.flow.accept.door import Role, Tls
+from gatepost.flow.accept.guessing import Guesses
 from gatepost.flow.accept.passwords import Passwords
 from gatepost.flow.accept.server import Listener
 from gatepost.flow.accept.usage import Usage
@@ -57,9 +59,9 @@ from gatepost.web.server import Server, bind
 from gatepost.web.site import Site
 
 GRACE_SECONDS = 7.0  # all is over within ten
-
-
 READY_SECONDS = 3.0
+
+
 class Gateway:
     """Everything of one process.
 
@@ -111,6 +113,7 @@ class Gateway:
         self._wiring = wiring
         for listener in self.smtp:
             listener.reconfigure(clients=self._wiring.clients, limits=self._wiring.limits)
+        self.cellar.memory = settings.limits.memory // 2
         self.outbound.forget_plans()
         self._configure_log()
         self._warn()
@@ -198,7 +201,7 @@ class Gateway:
     def _pool(self, name: str) -> Pool:
         def on_health(healthy: bool, reply: Reply) -> None:
             maillog.upstream_changed(name, healthy, str(reply))
-            self.outbound.on_health(name, healthy)
+            self.outbound.on_health(name, healthy, str(reply))
 
         return Pool(
             self._wiring.routes[name],
@@ -260,17 +263,25 @@ class Gateway:
             quarantine_until=self._quarantine_until,
         )
         self.returns = self._make_returns()
-        usage, passwords = Usage(), Passwords()
+        usage, passwords, guesses = Usage(), Passwords(), Guesses(inherited_guesses())
         stack.callback(passwords.close)
+        self.cellar = Cellar(
+            self._wiring.settings.server.data_dir,
+            memory=self._wiring.settings.limits.memory // 2,
+            has_room=self.housekeeping.disk.has_room,
+        )
+        stack.callback(self.cellar.close)
         for given in self._wiring.settings.smtp:
-            listener = self._listener(given, usage, passwords)
+            listener = self._listener(given, usage, passwords, guesses)
             with _naming(f"[[smtp]] {given.role}", given.address, given.port):
                 await listener.start()
             stack.push_async_callback(listener.stop, GRACE_SECONDS)
             self.smtp.append(listener)
             maillog.listening(f"smtp {given.role}", given.address, listener.port)
 
-    def _listener(self, given: SmtpSettings, usage: Usage, passwords: Passwords) -> Listener:
+    def _listener(
+        self, given: SmtpSettings, usage: Usage, passwords: Passwords, guesses: Guesses
+    ) -> Listener:
         context: ssl.SSLContext | None = tls_context(given)
         return Listener(
             hostname=self._wiring.hostname,
@@ -286,10 +297,12 @@ class Gateway:
             only_clients=given.clients,
             reject_bare_newlines=given.bare_newlines == "reject",
             limits=self._wiring.limits,
-            storage_ok=lambda: self.housekeeping.storage_ok,
+            storage_ok=self.housekeeping.disk.has_room,
             stream=given.stream,
             usage=usage,
+            cellar=self.cellar,
             passwords=passwords,
+            guesses=guesses,
         )
 
     def _make_returns(self) -> Returns:
@@ -318,6 +331,8 @@ class Gateway:
         self.queue.fresh.add(subject, sender, stream, self.store.now())
 
     async def _ready(self) -> str:
+        if self.store.trouble is not None:
+            return str(self.store.trouble)
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self.store.read(campaigns.frozen_senders)  # any question: it must be asked
@@ -327,15 +342,13 @@ class Gateway:
             return "the store does not answer"
         if not self.housekeeping.store_ok:
             return "the store takes no writes"
-        return "" if self.housekeeping.storage_ok else "too little free disk"
+        return "" if self.housekeeping.disk.ok else "too little free disk"
 
     def _retry_for(self, upstream: str) -> timedelta:
         return self._wiring.retry_for.get(upstream, timedelta(days=5))
 
     def _quarantine_until(self, now: datetime) -> datetime:
         return quarantine_until(self._wiring, now)
-        if self.store.trouble is not None:
-            return str(self.store.trouble)
 
     def _configure_log(self) -> None:
         log = self._wiring.settings.log
@@ -360,7 +373,7 @@ def _naming(door: str, address: str, port: int) -> Iterator[None]:
 
 def _pause_after(attempt: int) -> timedelta:
     """When a claimed row is due again if nothing is heard of its attempt."""
-    return STANDARD.first if attempt <= 1 else STANDARD.steady
+    return STANDARD.pause(attempt)
 
 
 _FIXED = {

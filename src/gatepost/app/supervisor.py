@@ -28,11 +28,13 @@ from typing import Self
 from prometheus_client.multiprocess import mark_process_dead
 
 from gatepost import maillog
+from gatepost.flow.accept.guessing import shared_memory
 
 STOP_SECONDS = 15.0
 RESTART_PAUSE_SECONDS = 1.0
 _VARIABLE = "GATEPOST_WORKER"
 _METRICS = "metrics"
+_GUESSES_VARIABLE = "GATEPOST_GUESSES"
 _METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name for it
 
 
@@ -50,6 +52,12 @@ class Place:
         return cls(int(number), int(count)) if number.isdigit() and count.isdigit() else None
 
 
+def inherited_guesses() -> int | None:
+    """The memory in which all workers count wrong passwords; `None` for the only process."""
+    descriptor = os.environ.get(_GUESSES_VARIABLE, "")
+    return int(descriptor) if Place.read() and descriptor.isdigit() else None
+
+
 class Supervisor:
     """Keeps `count` workers running. `lock` is the descriptor that holds data_dir."""
 
@@ -61,6 +69,7 @@ class Supervisor:
         self._metrics = data_dir / _METRICS
         self._lock = lock
         self._hopeless = frozenset(hopeless)
+        self._guesses = shared_memory()
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # put() may interrupt get()
 
@@ -103,10 +112,11 @@ class Supervisor:
         self._workers[place] = subprocess.Popen(  # noqa: S603  our own program
             [sys.executable, "-m", "gatepost", "--config", str(self._path), "serve"],
             stdin=subprocess.PIPE,
-            pass_fds=(self._lock,),
+            pass_fds=(self._lock, self._guesses),
             env={
                 **os.environ,
                 _VARIABLE: f"{place}/{self._count}",
+                _GUESSES_VARIABLE: str(self._guesses),
                 _METRICS_VARIABLE: str(self._metrics.resolve()),
             },
         )

@@ -1,3 +1,4 @@
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -51,3 +52,18 @@ async def listen(handler: RecordingHandler) -> AsyncIterator[Callable[..., Await
             return listener
 
         yield start
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Delays are noted, not waited for."""
+    slept = []
+    real = asyncio.sleep
+
+    async def sleep(seconds, *_):
+        if seconds >= 1:
+            slept.append(seconds)
+        await real(0)
+
+    monkeypatch.setattr("gatepost.flow.accept.secured.asyncio.sleep", sleep)
+    return slept

@@ -135,7 +135,7 @@ async def test_pipelined_commands_wait_for_auth(listen, handler):
         assert [a.code for a in await talk.answers(6)] == [334, 334, 235, 250, 250, 354]
 
 
-async def test_failures_end_the_connection(listen):
+async def test_failures_end_the_connection(listen, at_once):
     listener = await listen([APP])
     async with connected(listener.port) as talk:
         for _ in range(MAX_AUTH_FAILURES - 1):

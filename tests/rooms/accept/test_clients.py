@@ -6,7 +6,7 @@ import pytest
 
 from gatepost.flow.accept.clients import ClientTable, peer_address
 from gatepost.flow.accept.passwords import hash_password
-from gatepost.flow.accept.usage import Usage
+from gatepost.flow.accept.usage import Usage, network_of
 from gatepost.mail.client import Client
 
 HASH = hash_password("x")
@@ -82,12 +82,42 @@ def test_mapped_addresses_are_ipv4():
 
 def test_connections_are_counted():
     usage = Usage()
-    assert usage.enter("a", 2)
-    assert usage.enter("a", 2)
-    assert not usage.enter("a", 2)
-    assert usage.enter("b", 2)
+    assert usage.enter("a", 2, total=9)
+    assert usage.enter("a", 2, total=9)
+    assert not usage.enter("a", 2, total=9)
+    assert usage.enter("b", 2, total=9)
     usage.leave("a")
-    assert usage.enter("a", 2)
+    assert usage.enter("a", 2, total=9)
+
+
+def test_strangers_get_half_of_all_connections():
+    usage = Usage()
+    for number in range(2):
+        assert usage.enter(f"network {number}", 1, total=4, stranger=True)
+    assert not usage.enter("another network", 1, total=4, stranger=True)
+    assert usage.enter("a", 9, total=4)
+    assert usage.enter("a", 9, total=4)
+    assert not usage.enter("a", 9, total=4)
+    usage.leave("network 0", stranger=True)
+    assert usage.enter("another network", 1, total=4, stranger=True)
+    usage.leave("a")
+    assert usage.enter("b", 1, total=4)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("192.0.2.1", "192.0.2.200"), ("2001:db8::1", "2001:db8::ffff:1"),
+     ("192.0.2.1", "::ffff:192.0.2.9")],
+)  # fmt: skip
+def test_strangers_of_one_network_are_counted_together(one, other):
+    assert network_of(peer_address(one)) == network_of(peer_address(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("192.0.2.1", "192.0.3.1"), ("2001:db8::1", "2001:db8:0:1::1")]
+)
+def test_strangers_of_two_networks_are_not(one, other):
+    assert network_of(peer_address(one)) != network_of(peer_address(other))
 
 
 def test_a_rate_is_a_bucket_that_fills():

@@ -287,7 +287,7 @@ async def test_rx1_content_over_the_limit(listen, handler):
 
 async def test_storage_full(listen):
     full = True
-    listener = await listen(storage_ok=lambda: not full)
+    listener = await listen(storage_ok=lambda _octets: not full)
     async with connected(listener.port) as talk:
         assert (await talk.say(MAIL)).status == "452 4.3.1"
         full = False

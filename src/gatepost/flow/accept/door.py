@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from gatepost.flow.accept.cellar import Cellar
 from gatepost.flow.accept.clients import ClientTable
+from gatepost.flow.accept.guessing import Guesses
 from gatepost.flow.accept.handler import Handler
 from gatepost.flow.accept.passwords import Passwords
 from gatepost.flow.accept.usage import Usage
@@ -50,9 +52,12 @@ class Limits:
 
     message_size: int = 50_000_000
     recipients_per_message: int = 10_000
-    connections_per_client: int = 50
+    connections_per_client: int = 50  # for strangers, per network
+    connections: int = 2000  # of all listeners of a process
     idle_seconds: float = 300  # R5321-10: no less than five minutes outside of tests
     data_seconds: float = 1800  # for the whole of one message's content
+    least_rate: float = 1000.0  # octets of content per second, after the first `idle_seconds`
+    barren_seconds: float = 3600  # for a session that brings no message to its end
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,13 +71,15 @@ class Door:
     only: frozenset[str]
     limits: Limits
     usage: Usage
+    cellar: Cellar
     passwords: Passwords
+    guesses: Guesses
     role: Role
     tls: Tls
     context: ssl.SSLContext | None
     accepts: Callable[[Address], bool]
     reject_bare_newlines: bool
-    storage_ok: Callable[[], bool]
+    storage_ok: Callable[[int], bool]
     stream: str
     stopping: bool = False
     sessions: set[Guest] = field(default_factory=set)

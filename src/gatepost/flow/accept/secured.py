@@ -25,6 +25,7 @@ from gatepost.flow.accept import replies
 from gatepost.flow.accept.clients import ClientTable, peer_address
 from gatepost.flow.accept.door import Door, Role, Tls
 from gatepost.flow.accept.passwords import Overloaded
+from gatepost.flow.accept.usage import network_of
 from gatepost.flow.accept.wire import Malformed, Wire
 from gatepost.mail.client import Client
 
@@ -50,6 +51,7 @@ class Secured(Wire):
         self._client: Client | None = None
         self._table: ClientTable | None = None  # the one `_client` was found in
         self._seat = ""  # what this connection is counted as
+        self._stranger = False
         self._failures = 0
 
     # Who
@@ -61,12 +63,12 @@ class Secured(Wire):
             return False
         self.peer, self.peer_port = peer_address(peername[0]), int(peername[1])
         client = self.client
-        return self._sit(f"client {client.name}" if client else f"peer {self.peer}")
+        return self._sit(f"client {client.name}" if client else network_of(self.peer), not client)
 
     def leave_seat(self) -> None:
         """The connection is gone."""
         if self._seat:
-            self.door.usage.leave(self._seat)
+            self.door.usage.leave(self._seat, stranger=self._stranger)
             self._seat = ""
 
     @property
@@ -105,13 +107,16 @@ class Secured(Wire):
         found = table.by_network(self.peer)
         return found if found and self.door.allows(found) else None
 
-    def _sit(self, seat: str) -> bool:
+    def _sit(self, seat: str, stranger: bool = False) -> bool:
         if seat == self._seat:
             return True
-        if not self.door.usage.enter(seat, self.door.limits.connections_per_client):
+        limits = self.door.limits
+        if not self.door.usage.enter(
+            seat, limits.connections_per_client, total=limits.connections, stranger=stranger
+        ):
             return False
         self.leave_seat()
-        self._seat = seat
+        self._seat, self._stranger = seat, stranger
         return True
 
     # AUTH
@@ -168,6 +173,9 @@ class Secured(Wire):
         credentials = decoded.auth_data
         if not isinstance(credentials, LoginPassword):
             return  # the client has been told
+        if self.door.guesses.locked(credentials.login, self.peer):
+            self._refuse(replies.AUTH_PUT_OFF)
+            return
         username = credentials.login.decode("utf-8", "replace")
         table = self.door.clients
         client = table.by_username(username, self.peer)
@@ -181,9 +189,10 @@ class Secured(Wire):
             self.send(replies.AUTH_UNAVAILABLE)
             return
         if client and right:
+            self.door.guesses.succeeded(credentials.login, self.peer)
             self._welcome(client, table)
         else:
-            self._turn_away(client)
+            await self._turn_away(client, credentials.login)
 
     def _welcome(self, client: Client, table: ClientTable) -> None:
         if not self._sit(f"client {client.name}"):
@@ -194,13 +203,23 @@ class Secured(Wire):
         self.session.authenticated = True
         self.send(replies.AUTHENTICATED)
 
-    def _turn_away(self, client: Client | None) -> None:
+    async def _turn_away(self, client: Client | None, username: bytes) -> None:
+        """Say no, the later the more often it was said."""
+        door, peer = self.door, str(self.peer)
+        name = client.name if client else ""
+        maillog.auth_failed(door.name, peer, name)
+        failure = door.guesses.failed(username, self.peer)
+        for kind, seconds in failure.locks:
+            maillog.auth_locked(door.name, peer, name, kind=kind, seconds=seconds)
+        await asyncio.sleep(failure.delay)
+        self._refuse(replies.AUTH_FAILED)
+
+    def _refuse(self, reply: bytes) -> None:
         self._failures += 1
-        maillog.auth_failed(self.door.name, str(self.peer), client.name if client else "")
         if self._failures >= MAX_AUTH_FAILURES:
             self.say_goodbye(replies.TOO_MANY_FAILURES)
         else:
-            self.send(replies.AUTH_FAILED)
+            self.send(reply)
 
     # STARTTLS
 

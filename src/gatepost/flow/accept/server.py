@@ -15,8 +15,10 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 
+from gatepost.flow.accept.cellar import Cellar
 from gatepost.flow.accept.clients import ClientTable
 from gatepost.flow.accept.door import Door, Limits, Role, Tls
+from gatepost.flow.accept.guessing import Guesses
 from gatepost.flow.accept.handler import Handler
 from gatepost.flow.accept.passwords import Passwords
 from gatepost.flow.accept.session import Session
@@ -48,16 +50,18 @@ class Listener:
         accepts: Callable[[Address], bool] | None = None,
         reject_bare_newlines: bool = False,
         limits: Limits | None = None,
-        storage_ok: Callable[[], bool] | None = None,
+        storage_ok: Callable[[int], bool] | None = None,
         stream: str = "",
         usage: Usage | None = None,
+        cellar: Cellar | None = None,
         passwords: Passwords | None = None,
+        guesses: Guesses | None = None,
     ) -> None:
         """`bound` takes the place of `address` and `port`; it belongs to the listener then.
 
-        `usage` and `passwords` are to be shared by the listeners of a process; a `passwords`
-        given is not closed by `stop`. `accepts` is asked per recipient on a listener for
-        returns. `storage_ok` is asked per message.
+        `usage`, `cellar` and `passwords` are to be shared by the listeners of a process; those
+        given are not closed by `stop`. `accepts` is asked per recipient on a listener for
+        returns. `storage_ok` is asked per message, with its octets as far as they are known.
         """
         _check_tls(tls, context)
         if role is Role.RETURNS and accepts is None:
@@ -65,6 +69,7 @@ class Listener:
         self._bound, self._address, self._port = bound, address, port
         self._reuse_port = reuse_port
         self._own_passwords = passwords is None
+        self._own_cellar = cellar is None
         self._server: asyncio.Server | None = None
         self._door = Door(
             name=name or f"{address}:{port}",
@@ -74,7 +79,9 @@ class Listener:
             only=frozenset(only_clients),
             limits=limits or Limits(),
             usage=usage or Usage(),
+            cellar=cellar or Cellar(),
             passwords=passwords or Passwords(),
+            guesses=guesses or Guesses(),
             role=role,
             tls=tls,
             context=context,
@@ -131,6 +138,8 @@ class Listener:
             session.cut()  # it does not even read its 421
         if self._own_passwords:
             self._door.passwords.close()
+        if self._own_cellar:
+            self._door.cellar.close()
         self._server = None
 
     def reconfigure(
@@ -166,5 +175,5 @@ def _accepts_none(_address: Address) -> bool:
     return False
 
 
-def _always() -> bool:
+def _always(_octets: int) -> bool:
     return True
