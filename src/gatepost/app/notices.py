@@ -19,7 +19,7 @@ from functools import partial
 from gatepost.app.wiring import Wiring
 from gatepost.feedback.bounces import Severity, judge_reply
 from gatepost.flow.outbound import EXPIRED
-from gatepost.flow.transmit.trouble import is_own_refusal
+from gatepost.flow.transmit.trouble import is_own_refusal, is_own_word
 from gatepost.mail.address import AddressError, parse
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.notices import (
@@ -187,7 +187,10 @@ def _is_wanted(untold: Untold) -> bool:
 
 def _severity(said: str) -> Severity:
     """What the last reply says about the address; of an expired copy, what kept it waiting."""
-    reply = parse_reply(said.removeprefix(f"{EXPIRED}; "))
+    last = said.removeprefix(f"{EXPIRED}; ")
+    if last == str(EXPIRED) or is_own_word(last):
+        return Severity.NONE  # upstream's trouble says nothing about anybody's address
+    reply = parse_reply(last)
     return judge_reply(reply) if reply else Severity.NONE
 
 

@@ -6,13 +6,16 @@ wire in threads, some 16 copies at a time; the list of fresh withdrawals is aske
 first byte.
 
 An upstream that goes away takes nothing with it: what was in hand for it goes back to the
-spool, where it ages, and where another gateway may find it.
+spool, where it ages, and where another gateway may find it. On its return it gets one copy, and
+the rest when that has gone well. What went wrong by upstream's fault is tried again soon, unless
+the copy may have arrived.
 
 *Fails:* never for one mail's sake: what cannot be composed is set aside (`held`) and counted.
 A store out of reach stops claiming until it is back; outcomes are kept until they are written.
 """
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +30,7 @@ from gatepost.consent.standing import STRANGER
 from gatepost.flow.decide.policy import Facts, Policy
 from gatepost.flow.spool.hand import Hand, Work
 from gatepost.flow.spool.queue import Queue
-from gatepost.flow.spool.schedule import next_attempt
+from gatepost.flow.spool.schedule import STANDARD, UPSTREAMS_FAULT, Schedule, next_attempt
 from gatepost.flow.spool.states import after_review
 from gatepost.flow.transmit.copy import Copy
 from gatepost.flow.transmit.pool import Pool
@@ -148,15 +151,15 @@ class Outbound:
         """Something may be due in the store."""
         self._wake.set()
 
-    def on_health(self, upstream: str, healthy: bool) -> None:
-        """Told when an upstream went away, or is back."""
+    def on_health(self, upstream: str, healthy: bool, reply: str = "") -> None:
+        """Told when an upstream went away, and why, or is back."""
         if healthy:
             self._wake.set()
         elif not self._stopping:
             for task in self._feeders.get(upstream, ()):
                 task.cancel()  # it waits for room; what it holds goes back
             self._start_feeders(upstream)
-            self._give_back(self._hand.empty(upstream))
+            self._give_back(self._hand.empty(upstream), reply)
 
     def forget_plans(self) -> None:
         """Copies made from now on follow the configuration in force."""
@@ -239,13 +242,15 @@ class Outbound:
                 soon = self._clock() + HELD_BACK
                 return Marked(row.id, State.DEFERRED, "", next_attempt=soon, counted=False)
             case Result.UNSENT:
-                return Marked(row.id, State.READY, "", counted=False)
+                why = reply if outcome.scope is Scope.UPSTREAM else ""
+                return Marked(row.id, State.READY, why, counted=False)
             case Result.FAILED:
                 return Marked(row.id, State.FAILED, reply, report=True)
             case Result.DEFERRED:
                 following = next_attempt(
                     row.attempts, row.submission.received, self._clock(),
                     self._retry_for(row.upstream), random(),  # noqa: S311  only spreads load
+                    schedule=_schedule(outcome),
                 )  # fmt: skip
                 if following is None:
                     return Marked(row.id, State.FAILED, f"{EXPIRED}; {reply}", report=True)
@@ -260,6 +265,9 @@ class Outbound:
             low = [name for name in healthy if self._hand.is_low(name)]
             got = await self._claim(low)
             self._more = got > 0
+            for name, pool in self._pools.items():
+                if pool.on_trial and self._hand.is_empty(name):
+                    await self._claim([name], most=1)
             if len(low) < len(healthy) and loop.time() >= full_until:
                 # Where a long mailing fills the hand, other mail still gets its turn.
                 await self._claim([name for name in healthy if name not in low], urgent=True)
@@ -268,9 +276,11 @@ class Outbound:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
 
-    async def _claim(self, upstreams: Sequence[str], *, urgent: bool = False) -> int:
+    async def _claim(
+        self, upstreams: Sequence[str], *, urgent: bool = False, most: int = sys.maxsize
+    ) -> int:
         rooms = [self._hand.room(upstream, urgent=urgent) for upstream in upstreams]
-        limit = min(rooms, default=0)
+        limit = min(most, *rooms) if rooms else 0
         if not limit:
             return 0
         decided_at = self._clock()  # before the decision, never after it
@@ -339,7 +349,7 @@ class Outbound:
                 continue
             except Exception as error:  # noqa: BLE001  what nobody foresaw is set aside, never lost
                 maillog.set_aside(to_text(work.submission.id), error)
-                self._end(work.rows, State.HELD)
+                self._end(work.rows, State.HELD, str(SET_ASIDE))
                 continue
             for place, copy in enumerate(copies):
                 try:
@@ -389,14 +399,19 @@ class Outbound:
             return work(*given)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
-    def _give_back(self, works: Sequence[Work]) -> None:
+    def _give_back(self, works: Sequence[Work], why: str = "") -> None:
         for work in works:
-            self._end(work.rows, State.READY)
+            self._end(work.rows, State.READY, why)
 
-    def _end(self, rows: Sequence[Claimed], state: State) -> None:
-        reply = str(SET_ASIDE) if state is State.HELD else ""
+    def _end(self, rows: Sequence[Claimed], state: State, reply: str = "") -> None:
         self._hand.release(rows)
         self._queue.mark([Marked(row.id, state, reply, counted=False) for row in rows])
+
+
+def _schedule(outcome: Outcome) -> Schedule:
+    """Soon again where the mail did nothing wrong; but not what may have arrived."""
+    upstreams = outcome.scope in {Scope.CONNECTION, Scope.UPSTREAM} and not outcome.in_doubt
+    return UPSTREAMS_FAULT if upstreams else STANDARD
 
 
 def _is_relayed(copy: Copy, recipient: Recipient, outcome: Outcome) -> bool:

@@ -29,10 +29,12 @@ class Outcome:
     """One attempt's end. `reply` is upstream's, or one in its form for trouble without any.
 
     `dsn_passed` is false where upstream took the copy and knows no DSN: it will never say what
-    became of it (RFC 3461 §5.2).
+    became of it (RFC 3461 §5.2). `in_doubt`: upstream had the whole copy, and its answer was
+    lost; it may have arrived.
     """
 
     result: Result
     reply: Reply
     scope: Scope = Scope.RECIPIENT
     dsn_passed: bool = True
+    in_doubt: bool = False

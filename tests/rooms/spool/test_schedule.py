@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.flow.spool.schedule import STANDARD, Schedule, next_attempt
+from gatepost.flow.spool.schedule import STANDARD, UPSTREAMS_FAULT, Schedule, next_attempt
 
 START = datetime(2027, 3, 1, tzinfo=UTC)
 FIVE_DAYS = timedelta(days=5)
@@ -52,8 +52,16 @@ def test_the_parameters_count():
     assert next_attempt(2, START, START, FIVE_DAYS, 0.9, schedule=quick) == START + quick.steady
 
 
+def test_where_upstream_was_at_fault_pauses_begin_with_seconds_and_double():
+    pauses = [UPSTREAMS_FAULT.pause(attempts).total_seconds() for attempts in range(1, 13)]
+    assert pauses[:5] == [15, 30, 60, 120, 240]
+    assert pauses[9:] == [7200] * 3
+    assert UPSTREAMS_FAULT.pause(10**9) == STANDARD.pause(10**9) == STANDARD.steady
+
+
 @pytest.mark.parametrize(
-    "bad", [{"first": timedelta(0)}, {"steady": timedelta(-1)}, {"spread": -0.1}]
+    "bad",
+    [{"first": timedelta(0)}, {"steady": timedelta(-1)}, {"spread": -0.1}, {"factor": 0}],
 )
 def test_impossible_parameters_are_refused_at_birth(bad):
     with pytest.raises(ValueError):

@@ -21,8 +21,11 @@ TABLE = [
       for stage in (Stage.CONNECT, Stage.TLS, Stage.EHLO, Stage.AUTH)
       for code in (421, 450, 454, 535, 550, 554)),
     # MAIL: the message
-    (Stage.MAIL, 451, DEFERRED, Scope.MESSAGE),
-    (Stage.MAIL, 452, DEFERRED, Scope.MESSAGE),
+    (Stage.MAIL, 450, DEFERRED, Scope.MESSAGE),
+    (Stage.MAIL, 451, DEFERRED, Scope.UPSTREAM),
+    (Stage.MAIL, 452, DEFERRED, Scope.UPSTREAM),
+    (Stage.MAIL, 454, DEFERRED, Scope.UPSTREAM),
+    (Stage.MAIL, 455, DEFERRED, Scope.MESSAGE),
     (Stage.MAIL, 550, FAILED, Scope.MESSAGE),
     (Stage.MAIL, 552, FAILED, Scope.MESSAGE),
     (Stage.MAIL, 555, FAILED, Scope.MESSAGE),
@@ -41,14 +44,17 @@ TABLE = [
     (Stage.RCPT, 530, DEFERRED, Scope.UPSTREAM),
     (Stage.RCPT, 421, DEFERRED, Scope.CONNECTION),
     # DATA and its end: the message
-    (Stage.DATA, 451, DEFERRED, Scope.MESSAGE),
+    (Stage.DATA, 450, DEFERRED, Scope.MESSAGE),
+    (Stage.DATA, 451, DEFERRED, Scope.UPSTREAM),
+    (Stage.DATA, 452, DEFERRED, Scope.UPSTREAM),
     (Stage.DATA, 554, FAILED, Scope.MESSAGE),
     (Stage.DATA, 503, DEFERRED, Scope.CONNECTION),
     (Stage.DATA, 421, DEFERRED, Scope.CONNECTION),
     (Stage.DOT, 250, DELIVERED, Scope.MESSAGE),
     (Stage.DOT, 252, DELIVERED, Scope.MESSAGE),
     (Stage.DOT, 299, DELIVERED, Scope.MESSAGE),
-    (Stage.DOT, 452, DEFERRED, Scope.MESSAGE),
+    (Stage.DOT, 451, DEFERRED, Scope.MESSAGE),
+    (Stage.DOT, 452, DEFERRED, Scope.UPSTREAM),
     (Stage.DOT, 550, FAILED, Scope.MESSAGE),
     (Stage.DOT, 552, FAILED, Scope.MESSAGE),
     (Stage.DOT, 599, FAILED, Scope.MESSAGE),
@@ -147,6 +153,36 @@ def test_rq_3_a_lost_connection_is_a_451():
     outcome = trouble.interrupted(trouble.LOST, begun=True)
     assert (outcome.result, outcome.reply.code) == (DEFERRED, 451)
     assert trouble.interrupted(trouble.LOST, begun=False).result is UNSENT
+
+
+def test_a_lost_answer_is_told_as_a_doubt():
+    outcome = trouble.interrupted(trouble.LOST, begun=True, in_doubt=True)
+    assert outcome.in_doubt
+    assert "may have arrived" in outcome.reply.text
+    assert not trouble.interrupted(trouble.LOST, begun=True).in_doubt
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        trouble.LOST,
+        trouble.GARBLED,
+        trouble.timed_out(Stage.DOT, 600),
+        trouble.reply_for(Stage.CONNECT, ConnectionRefusedError("refused")),
+        trouble.reply_for(Stage.CONNECT, TimeoutError("late")),
+        trouble.reply_for(Stage.TLS, ConnectionResetError("cut")),
+        trouble.reply_for(Stage.AUTH, ValueError("no mechanism")),
+        trouble.reply_for(Stage.EHLO, KeyError("what")),
+        trouble.NO_TLS_FOR_PASSWORD,
+    ],
+)
+def test_words_in_upstreams_stead_are_known_as_ours(reply):
+    assert trouble.is_own_word(str(reply))
+
+
+@pytest.mark.parametrize("said", ["451 4.3.0 later", "550 5.1.1 nobody", "421 4.3.2 bye", ""])
+def test_words_of_upstream_are_not_ours(said):
+    assert not trouble.is_own_word(said)
 
 
 @pytest.mark.parametrize(

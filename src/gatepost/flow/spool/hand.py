@@ -58,6 +58,10 @@ class Hand(Generic[P]):
         bound = IN_HAND + URGENT_RESERVE if urgent else IN_HAND
         return max(0, bound - self._counts[upstream])
 
+    def is_empty(self, upstream: str) -> bool:
+        """Whether nothing claimed for `upstream` is unfinished."""
+        return not self._counts[upstream]
+
     def is_low(self, upstream: str) -> bool:
         """Whether it is time to claim more for `upstream`."""
         return self._counts[upstream] <= IN_HAND // 2

@@ -5,19 +5,22 @@ one outcome per recipient, whatever happens; called on the event loop, so it mus
 
 Connections are opened when copies wait and none is idle, up to the route's number, and
 closed when idle. The first is opened alone; the others follow once upstream has let us in.
-An upstream that lets no more connections in is asked again later, for one more at a time,
-while those that stand carry the mail.
+An upstream that lets no more connections in, or sends one away with 421 or 452, is asked
+again later, for one more at a time, while those that stand carry the mail.
 
-The circuit opens when the only connection cannot be made, or when three in a row ended
-without carrying anything. Then every waiting copy comes back as unsent, `healthy` is false,
-there is no room, and upstream is probed after `pause`, then twice that, up to
-`longest_pause`. The pause starts over only when mail has flowed again, so an upstream that
-greets and then drops is not hammered at.
+The circuit opens when the only connection cannot be made, or when three in a row ended in
+trouble: nothing was carried, or upstream said that it is not well itself. Then every waiting
+copy comes back as unsent, `healthy` is false, there is no room, and upstream is probed after
+`pause`, then twice that, up to `longest_pause`, over one connection. Where only connecting
+had failed, being let in closes the circuit. Otherwise it is on trial: `on_trial` asks for one
+copy, and only a transaction carried to a regular end closes the circuit. The pause starts
+over when mail has flowed, and connections then double in number with each that carries
+mail. `on_health` is told when the circuit opens and closes, and not of the trials between.
 
 *Fails:* `start` raises `OSError` if the route's certificates cannot be read. A callback
 that raises is reported to the event loop's exception handler; the copy counts as done.
-*Known limits:* a changed configuration means a new pool. The rate counts copies of this
-process alone.
+*Known limits:* a changed configuration means a new pool. Rate and circuit are those of this
+process alone; with several, each probes on its own.
 """
 
 import asyncio
@@ -26,6 +29,7 @@ import random
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 
 from gatepost.flow.transmit import trouble
 from gatepost.flow.transmit.bucket import Bucket
@@ -39,6 +43,14 @@ from gatepost.mail.reply import Reply
 MAX_BYTES = 64 * 1024 * 1024  # content held at one time, above which there is no room
 BARREN_LIMIT = 3
 CONNECTED = Reply(220, "", "connected")
+
+
+class Circuit(Enum):
+    """Whether mail goes to upstream."""
+
+    CLOSED = auto()  # it flows, or nothing speaks against it
+    OPEN = auto()  # upstream is away, and probed
+    TRIAL = auto()  # it let us in again, and has yet to take a copy
 
 
 class Pool:
@@ -66,11 +78,12 @@ class Pool:
         self._connecting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._takes_eight_bit: bool | None = None
-        self._healthy = True
-        self._reason = CONNECTED  # why it is not healthy
+        self._circuit = Circuit.CLOSED
+        self._reason = CONNECTED  # why it is not closed
         self._limit = 1  # connections wanted at present
         self._crowded = False  # upstream has refused one while others stood
-        self._barren = 0  # connections in a row that ended without carrying anything
+        self._recovering = False  # the circuit was open, and not all connections are back
+        self._barren = 0  # connections in a row that ended in trouble
         self._pause = route.pause
         self._retry: asyncio.TimerHandle | None = None
         self._pumping: asyncio.Handle | None = None
@@ -88,7 +101,12 @@ class Pool:
     @property
     def healthy(self) -> bool:
         """Whether upstream is believed to take mail."""
-        return self._healthy
+        return self._circuit is Circuit.CLOSED
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether one copy is wanted, to see if upstream takes mail again."""
+        return self._circuit is Circuit.TRIAL and not self._held and not self._stopping
 
     @property
     def takes_eight_bit(self) -> bool | None:
@@ -105,7 +123,9 @@ class Pool:
 
     def room(self) -> int:
         """How many copies to put now; 0 while upstream is away or the pool stops."""
-        if not self._healthy or self._stopping or self._bytes >= MAX_BYTES:
+        if self.on_trial:
+            return 1
+        if not self.healthy or self._stopping or self._bytes >= MAX_BYTES:
             return 0
         return max(0, self._capacity - self._held)
 
@@ -117,8 +137,11 @@ class Pool:
         self._pump_soon()
 
     async def wait_for_room(self) -> None:
-        """Returns when there is room for a worthwhile number of copies, or the pool stops."""
-        while self.room() < self._capacity // 4 and not self._stopping:
+        """Returns when there is room for a worthwhile number of copies, or the pool stops.
+
+        On trial one copy is worthwhile.
+        """
+        while self.room() < self._capacity // 4 and not (self.on_trial or self._stopping):
             self._changed.clear()
             await self._changed.wait()
 
@@ -191,6 +214,8 @@ class Pool:
         self._barren = 0
         self._pause = self.route.pause
         self._widen()
+        if self._circuit is Circuit.TRIAL:
+            self._close()
         self._pump_soon()
 
     def rests(self, session: Session) -> None:
@@ -204,16 +229,23 @@ class Pool:
         self._learn()
         self._crowded = self._crowded and bool(self._sessions)
         self._changed.set()
-        if reply is not None and not session.used and not self._stopping:
-            if any(other.used for other in self._sessions):
-                self._retry_later()  # those that stand carry on
-                return
+        if self._stopping:
+            return
+        if self._circuit is Circuit.TRIAL:
+            self._judge(session, reply)
+        elif reply is None or (session.used and session.strain is None):
+            self._pump_soon()
+        elif any(other.used for other in self._sessions):
+            self._crowd()
+        else:
             self._barren += 1
             self._limit = 1
             if self._barren >= BARREN_LIMIT:
                 self._trip(reply)
-                return
-        self._pump_soon()
+            elif session.strain is not None:
+                self._retry_later()
+            else:
+                self._pump_soon()
 
     # Feeding
 
@@ -234,7 +266,7 @@ class Pool:
         self._pumping = None
         if self._stopping:
             self._give_back(trouble.STOPPING, Scope.CONNECTION)
-        elif not self._healthy:
+        elif self._circuit is Circuit.OPEN:
             self._give_back(self._reason, Scope.UPSTREAM)
         else:
             self._feed([session for session in self._sessions if session.is_idle])
@@ -281,10 +313,12 @@ class Pool:
         self._learn()
         if self._barren == 0:
             self._widen()
-        if not self._healthy:
-            self._healthy = True
-            self._changed.set()
-            self._tell(CONNECTED)
+        if self._circuit is Circuit.OPEN:
+            if self._barren:
+                self._circuit = Circuit.TRIAL
+                self._changed.set()
+            else:
+                self._close()
         self._pump()
 
     def _learn(self) -> None:
@@ -292,28 +326,58 @@ class Pool:
             self._takes_eight_bit = all(one.offer.eight_bit for one in self._sessions)
 
     def _widen(self) -> None:
-        """Wants more connections: all that are configured, or one more than stand."""
-        limit = self.route.connections
-        self._limit = min(limit, len(self._sessions) + 1) if self._crowded else limit
+        """Wants more connections: all that are configured.
+
+        Only one more than stand where upstream has sent one away; after trouble twice as many as
+        have carried mail.
+        """
+        most = self.route.connections
+        if self._crowded:
+            self._limit = min(most, len(self._sessions) + 1)
+        elif self._recovering:
+            self._limit = min(most, max(1, 2 * sum(one.used for one in self._sessions)))
+            self._recovering = self._limit < most
+        else:
+            self._limit = most
+
+    def _crowd(self) -> None:
+        """Upstream wants fewer connections: those that stand carry on."""
+        self._crowded = True
+        self._widen()
+        self._retry_later()
 
     def _refused(self, reply: Reply) -> None:
         if self._stopping:
             return
-        if self._sessions:  # those that stand carry on
-            self._crowded = True
-            self._widen()
-            self._retry_later()
+        if self._sessions:
+            self._crowd()
         else:
             self._trip(reply)
 
     def _trip(self, reply: Reply) -> None:
+        was_closed = self.healthy
+        self._circuit = Circuit.OPEN
         self._reason = reply
         self._limit = 1
-        if self._healthy:
-            self._healthy = False
+        self._recovering = True
+        if was_closed:
             self._tell(reply)
         self._give_back(reply, Scope.UPSTREAM)
         self._retry_later()
+
+    def _judge(self, session: Session, reply: Reply | None) -> None:
+        """The end of a connection on trial: well if there was nothing to send for a while."""
+        if reply is None and session.is_leaving:
+            self._barren = 0
+            self._close()
+        else:
+            self._barren += 1
+            self._trip(reply or self._reason)
+
+    def _close(self) -> None:
+        self._circuit = Circuit.CLOSED
+        self._changed.set()
+        self._tell(CONNECTED)
 
     def _retry_later(self) -> None:
         if self._retry is None:
@@ -323,7 +387,7 @@ class Pool:
 
     def _on_retry(self) -> None:
         self._retry = None
-        if self._healthy:
+        if self._circuit is not Circuit.OPEN:
             self._pump()
         elif not self._connecting:
             self._open()
@@ -332,7 +396,7 @@ class Pool:
         if self._on_health is None:
             return
         try:
-            self._on_health(self._healthy, reply)
+            self._on_health(self.healthy, reply)
         except Exception as error:  # noqa: BLE001 - as above
             self._report("on_health", error)
 

@@ -13,6 +13,9 @@ A timer watches the oldest unanswered command.
 Whether a copy may start is asked by the desk right before its MAIL is written, and once more
 before its content. An accepted DATA cannot be taken back, so then the connection is dropped.
 
+A connection on which upstream says that it is in trouble itself (`Transaction.strain`) begins
+nothing more and takes its leave; the pool learns why.
+
 *Fails:* towards the desk only: when the connection ends, each transaction in flight is
 finished with what it had become by then.
 *Known limits:* with BDAT every reply is 250, so a surplus reply of a broken upstream is
@@ -68,13 +71,14 @@ class Desk(Protocol):
 class Session(asyncio.Protocol):
     """One connection, with what upstream offers on it.
 
-    `used`: it has carried a transaction to a regular end.
+    `used`: it has carried a transaction to a regular end. `strain`: why it takes its leave.
     """
 
     def __init__(
         self, client: aiosmtplib.SMTP, offer: Offer, timeouts: Timeouts, idle: float, desk: Desk
     ) -> None:
         self.used = False
+        self.strain: Reply | None = None
         self.offer = offer
         self._client = client
         self._desk = desk
@@ -101,6 +105,11 @@ class Session(asyncio.Protocol):
     def is_idle(self) -> bool:
         """Whether a copy could start at once."""
         return not (self._flight or self._ended or self._quitting)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it says goodbye, of our own will."""
+        return self._quitting
 
     def feed(self, share: int) -> None:
         """Begins with up to `share` copies from the desk."""
@@ -176,7 +185,10 @@ class Session(asyncio.Protocol):
         self._flight.popleft()
         self._ahead -= len(transaction.wire.content)
         self._needs_reset = transaction.leaves_open
-        if not self.used:
+        if transaction.strain is not None:
+            self.strain = transaction.strain
+            self._quitting = True
+        elif not self.used:
             self.used = True
             self._desk.proved()
         self._desk.finished(transaction.copy, transaction.outcomes(_UNDECIDED))
@@ -211,8 +223,11 @@ class Session(asyncio.Protocol):
             self._transport.write(b"".join(out))
         if self._pouring is not None and not self._paused:
             self._pour()
-        if not self._flight and not self._quitting:
-            self._desk.rests(self)
+        if not self._flight:
+            if self.strain is not None:
+                self.quit()
+            elif not self._quitting:
+                self._desk.rests(self)
         self._watch()
 
     def _may_begin(self) -> bool:
@@ -362,10 +377,12 @@ class Session(asyncio.Protocol):
         for place, one in enumerate(flight):
             first = place == 0 and not own_will and (one.begun or not self.used)
             begun = one.content_sent or first
-            rest = trouble.interrupted(reply or trouble.LOST, begun=begun)
+            rest = trouble.interrupted(
+                reply or trouble.LOST, begun=begun, in_doubt=one.content_sent
+            )
             outcomes = one.outcomes(rest) if in_step else [rest] * len(one.wire.rcpts)
             self._desk.finished(one.copy, outcomes)
-        self._desk.ended(self, reply if blame else None)
+        self._desk.ended(self, self.strain or (reply if blame else None))
 
 
 # Never seen: when a transaction is over, replies have decided for every recipient.

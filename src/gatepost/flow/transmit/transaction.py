@@ -7,8 +7,8 @@ The order of replies is fixed (RFC 2920 §3.2): [RSET] MAIL RCPT… DATA, then t
 with BDAT the content goes out with the commands and has one reply. In serial mode each
 command waits for the reply before it, and refused mail ends early.
 
-*Fails:* `GarbledError` for a reply that cannot be one to its command (354 to RCPT, 250 to DATA):
-commands and replies are then out of step.
+*Fails:* `GarbledError` for a reply that cannot be one to its command (354 to RCPT, 250 to DATA,
+anything before the command is written): commands and replies are then out of step.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from gatepost.flow.transmit.commands import Wire
 from gatepost.flow.transmit.copy import Copy
 from gatepost.flow.transmit.replies import GarbledError
 from gatepost.flow.transmit.trouble import Stage
-from gatepost.mail.outcome import Outcome
+from gatepost.mail.outcome import Outcome, Scope
 from gatepost.mail.reply import Reply
 
 _RSET, _MAIL = -1, 0
@@ -45,6 +45,7 @@ class Mode(Enum):
 
 _COMMAND, _REPLY = Want.COMMAND, Want.REPLY  # looked up for every reply
 _SERIAL, _CHUNKED = Mode.SERIAL, Mode.CHUNKED
+_STRAY = trouble.STRAY
 
 
 class Transaction:
@@ -52,12 +53,12 @@ class Transaction:
 
     `content_sent`: the whole content with its end has been written. `begun`: upstream has
     answered MAIL. `leaves_open`: upstream may still hold an open transaction at the end, so
-    that RSET is due.
+    that RSET is due. `strain`: the reply by which upstream said that it is in trouble itself.
     """
 
     __slots__ = (
         "_accepted", "_final", "_outcomes", "_position", "_rcpts", "_refusal",
-        "begun", "content_sent", "copy", "leaves_open", "mode", "wants", "wire",
+        "begun", "content_sent", "copy", "leaves_open", "mode", "strain", "wants", "wire",
     )  # fmt: skip
 
     def __init__(self, copy: Copy, wire: Wire, mode: Mode, *, reset: bool) -> None:
@@ -68,6 +69,7 @@ class Transaction:
         self.content_sent = False
         self.begun = False
         self.leaves_open = False
+        self.strain: Reply | None = None
         self._position = _RSET if reset else _MAIL
         self._accepted = 0
         self._refusal: Outcome | None = None
@@ -117,6 +119,8 @@ class Transaction:
 
     def take(self, code: int, text: bytes, *, used: bool) -> None:
         """Takes the next reply. `used` as in `trouble.outcome`. Raises `GarbledError`."""
+        if self.wants is not _REPLY or code in _STRAY:
+            raise GarbledError(f"{code} answers nothing")
         position = self._position
         self._position = position + 1
         self.wants = _COMMAND if self.mode is _SERIAL else _REPLY
@@ -156,14 +160,13 @@ class Transaction:
             if code < 300:
                 self._accepted += 1
             else:
-                reply = _reply(code, text)
-                self._outcomes[index] = trouble.outcome(Stage.RCPT, reply, used=used)
+                self._outcomes[index] = self._refused(Stage.RCPT, code, text, used)
         if self.mode is _SERIAL and not self._accepted and index + 1 == self._rcpts:
             self.leaves_open = True
             self.wants = Want.NOTHING
 
     def _refuse(self, code: int, text: bytes, used: bool) -> None:
-        self._refusal = trouble.outcome(Stage.MAIL, _reply(code, text), used=used)
+        self._refusal = self._refused(Stage.MAIL, code, text, used)
         if self.mode is _SERIAL:
             self.wants = Want.NOTHING
 
@@ -171,9 +174,20 @@ class Transaction:
         self.wants = Want.NOTHING
         if self.mode is _CHUNKED and code >= 300:
             self.leaves_open = True
-        if self._accepted:
-            reply = _reply(code, text)
-            self._final = trouble.outcome(stage, reply, used=used, dsn=self.wire.dsn)
+        if not self._accepted:
+            return
+        if code >= 300:
+            self._final = self._refused(stage, code, text, used)
+            return
+        self._final = trouble.outcome(stage, _reply(code, text), dsn=self.wire.dsn)
+        if self._accepted < self._rcpts:
+            self._outcomes = [trouble.after_delivery(one) for one in self._outcomes]
+
+    def _refused(self, stage: Stage, code: int, text: bytes, used: bool) -> Outcome:
+        outcome = trouble.outcome(stage, _reply(code, text), used=used)
+        if outcome.scope is Scope.UPSTREAM:
+            self.strain = outcome.reply
+        return outcome
 
 
 def _reply(code: int, text: bytes) -> Reply:

@@ -7,12 +7,16 @@ upstream's (`is_own_refusal`).
 
 Only the basic code decides, and of it the first digit, whatever the text or the enhanced
 code say (R5321-19). The few codes that never speak of the mail itself are listed in
-`_NOT_THE_MAIL`. Whatever is unknown is temporary.
+`_NOT_THE_MAIL` and `_NOT_TODAY`. Whatever is unknown is temporary.
+
+`Scope.UPSTREAM` and `Scope.CONNECTION` mean that this mail has done nothing wrong: it is tried
+again soon, and an upstream of which nothing else is heard is left in peace (`pool`).
 
 *Fails:* never.
 """
 
 import re
+from dataclasses import replace
 from enum import StrEnum
 
 from gatepost.mail.outcome import Outcome, Result, Scope
@@ -53,6 +57,16 @@ _NOT_THE_MAIL = {
     },
 }
 
+# Temporary replies that speak of the server: it has no room, or is broken inside.
+_NOT_TODAY = frozenset(
+    {(Stage.MAIL, 451), (Stage.MAIL, 452), (Stage.MAIL, 454), (Stage.DATA, 451),
+     (Stage.DATA, 452), (Stage.DOT, 452)}
+)  # fmt: skip
+
+# Positive, and never the answer to a command of a transaction: a help text, a greeting, a
+# goodbye, a log-in. Whoever says such a thing is out of step.
+STRAY = frozenset({211, 214, 220, 221, 235})
+
 LOST = Reply(451, "4.4.2", "upstream closed the connection")
 GARBLED = Reply(451, "4.5.0", "upstream's replies do not match our commands")
 STOPPING = Reply(421, "4.3.2", "this server is shutting down")
@@ -73,6 +87,10 @@ BAD_RECIPIENT = Reply(
 _OWN_REFUSALS = frozenset(
     map(str, (NO_EIGHT_BIT, NO_UTF8_ADDRESS, NO_UTF8_HEADER, BAD_SENDER, BAD_RECIPIENT))
 )
+_OWN_WORD = re.compile(
+    r"45[14] 4\.\d\.\d "
+    r"(upstream |upstream's |no answer from upstream|no TLS with upstream|trouble with upstream)"
+)
 _TOO_LARGE = re.compile(r"552 5\.3\.4 the message has \d+ octets, upstream takes \d+")
 
 
@@ -84,6 +102,11 @@ def too_large(octets: int, limit: int) -> Reply:
 def is_own_refusal(said: str) -> bool:
     """Whether a final reply, spelled as on record, is one that no upstream ever gave (RD-2)."""
     return said in _OWN_REFUSALS or _TOO_LARGE.fullmatch(said) is not None
+
+
+def is_own_word(said: str) -> bool:
+    """Whether a reply, spelled as on record, is ours in upstream's stead: it came from nobody."""
+    return _OWN_WORD.match(said) is not None
 
 
 def outcome(stage: Stage, reply: Reply, *, used: bool = False, dsn: bool = True) -> Outcome:
@@ -104,7 +127,9 @@ def outcome(stage: Stage, reply: Reply, *, used: bool = False, dsn: bool = True)
     if reply.permanent and stage is not Stage.RSET:
         excused = _NOT_THE_MAIL.get((stage, reply.code))
         return Outcome(Result.DEFERRED, reply, excused) if excused else failed(reply, scope)
-    return Outcome(Result.DEFERRED, reply, scope)
+    return Outcome(
+        Result.DEFERRED, reply, Scope.UPSTREAM if (stage, reply.code) in _NOT_TODAY else scope
+    )
 
 
 _SCOPES = {
@@ -121,13 +146,28 @@ def failed(reply: Reply, scope: Scope = Scope.MESSAGE) -> Outcome:
     return Outcome(Result.FAILED, reply, scope)
 
 
-def interrupted(reply: Reply, *, begun: bool) -> Outcome:
+def interrupted(reply: Reply, *, begun: bool, in_doubt: bool = False) -> Outcome:
     """The end of a copy whose connection ended, as `reply` says (RQ-3).
 
     `begun` is false for a copy of which upstream answered nothing and got no complete
-    content: it loses no attempt. Only a copy whose end of data was sent may arrive twice.
+    content: it loses no attempt. Only a copy whose end of data was sent, `in_doubt`, may
+    arrive twice.
     """
-    return Outcome(Result.DEFERRED if begun else Result.UNSENT, reply, Scope.CONNECTION)
+    if in_doubt:
+        reply = replace(reply, text=f"{reply.text}; the copy may have arrived all the same")
+    result = Result.DEFERRED if begun else Result.UNSENT
+    return Outcome(result, reply, Scope.CONNECTION, in_doubt=in_doubt)
+
+
+def after_delivery(refusal: Outcome | None) -> Outcome | None:
+    """What a refusal at RCPT comes to where upstream took the copy for others (R5321-8).
+
+    452, and 552 of old, says that this was one too many, who goes with the next transaction.
+    It may mean a full mailbox as well; then that transaction tells, in which nobody else is.
+    """
+    if refusal and refusal.reply.code in {452, 552} and refusal.scope is Scope.RECIPIENT:
+        return withheld(refusal.reply, Scope.MESSAGE)
+    return refusal
 
 
 def withheld(reply: Reply, scope: Scope = Scope.UPSTREAM) -> Outcome:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, literal, select, update
 
 from gatepost.mail.recipient_state import State
 from gatepost.store.ending import close_finished
@@ -117,7 +117,7 @@ def give_up(tx: Tx, upstream: str, received_before: datetime, reply: str) -> int
     """Fails what has waited for an upstream since before that time (RQ-2); says how many rows.
 
     For rows that no attempt will end, because the upstream is away. The failures are
-    reported like any other.
+    reported like any other, with what was last heard.
     """
     waiting = _r.finished_ms.is_(None) & _r.state.in_((State.READY, State.DEFERRED))
     late = (
@@ -130,7 +130,10 @@ def give_up(tx: Tx, upstream: str, received_before: datetime, reply: str) -> int
         .where(_r.id.in_(late), waiting)
         .values(
             state=State.FAILED,
-            last_reply=plain(reply),
+            last_reply=case(
+                (_r.last_reply == "", plain(reply)),
+                else_=literal(f"{plain(reply)}; ") + _r.last_reply,
+            ),
             finished_ms=tx.now_ms,
         )
         .returning(_r.submission)
