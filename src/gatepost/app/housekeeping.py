@@ -9,7 +9,6 @@ does no harm.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -18,10 +17,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from gatepost.app.alarm import StoreAlarm
 from gatepost import maillog
+from gatepost.app.alarm import StoreAlarm
 from gatepost.app.complaints import Complaints
 from gatepost.app.daily import Daily
+from gatepost.app.disk import Disk
 from gatepost.app.head_mail import HeadMail
 from gatepost.app.notices import Notices
 from gatepost.app.welcomes import Welcomes
@@ -46,7 +46,7 @@ HEAD_SECONDS = 3600.0
 GATHER_SECONDS = 60.0
 DAILY_SECONDS = 300.0
 METRICS_SECONDS = 10.0
-DISK_SECONDS = 2.0
+DISK_SECONDS = 1.0
 PULSE_SECONDS = 1.0
 ALARM_SECONDS = 0.5
 PULSE_MISSED_SECONDS = 5.0  # without a write for so long, the store counts as out of reach
@@ -83,22 +83,21 @@ class Housekeeping:
         self._welcomes = Welcomes(store, wiring)
         self._daily = Daily(store, wiring)
         self._wiring = wiring
-        self._data_dir = data_dir
+        self.disk = Disk(data_dir, lambda: wiring().settings.limits.min_free_disk, store)
         self._leads = leads
         self._mark = 0
         self._forged: frozenset[int] = frozenset()
         self._head_mail = HeadMail(store, wiring)
         self._cases = Complaints(store, wiring)
         self._tasks: list[asyncio.Task[None]] = []
-        self.storage_ok = True
         self._written = time.monotonic()
         self._chores: Sequence[Chore] = (
             Chore("withdrawals", WITHDRAWALS_SECONDS, self.read_endings),
             Chore("leases", RENEW_SECONDS, queue.renew),
             Chore("report", REPORT_SECONDS, self._report),
-            Chore("disk", DISK_SECONDS, self.watch_disk),
-            Chore("alarm", ALARM_SECONDS, StoreAlarm(store).look),
+            Chore("disk", DISK_SECONDS, self.disk.watch),
             Chore("pulse", PULSE_SECONDS, self._take_pulse),
+            Chore("alarm", ALARM_SECONDS, StoreAlarm(store).look),
             *(self._for_the_store() if leads else ()),
         )
 
@@ -121,7 +120,7 @@ class Housekeeping:
     async def start(self) -> None:
         """Begins; the list of fresh withdrawals is complete from here on."""
         self._mark = await self._store.read(people.withdrawals_mark)
-        await self.watch_disk()
+        await self.disk.watch()
         if self._leads:
             await self.reroute()
         loop = asyncio.get_running_loop()
@@ -158,15 +157,6 @@ class Housekeeping:
             fresh.hear(ending.subject, ending.sender, ending.stream, recorded=ending.at, at=heard)
         fresh.set_stops(*await self._store.read(_stops))
         fresh.prune(self._store.now() - FRESH_FOR)
-
-    async def watch_disk(self) -> None:
-        """Whether there is room for more mail (`452 4.3.1` before the disk is full)."""
-        free = await asyncio.to_thread(os.statvfs, self._data_dir)
-        wanted = self._wiring().settings.limits.min_free_disk
-        enough = free.f_bavail * free.f_frsize >= wanted
-        if enough != self.storage_ok:
-            maillog.storage_changed(enough)
-        self.storage_ok = enough
 
     @property
     def store_ok(self) -> bool:

@@ -22,6 +22,7 @@ import uvloop
 
 from gatepost import maillog
 from gatepost.app.gateway import Gateway
+from gatepost.app.resources import prepare
 from gatepost.app.supervisor import Place, Supervisor
 from gatepost.app.trouble import TextsError
 from gatepost.app.wiring import WiringError
@@ -64,6 +65,7 @@ def _supervise(path: Path, settings: Settings, count: int, lock: int) -> int:
 
 
 def _run(path: Path, settings: Settings, place: Place | None = None) -> int:
+    prepare()
     try:
         return uvloop.run(_main(path, settings, place))
     except (StoreUnavailable, OSError) as error:

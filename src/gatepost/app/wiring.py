@@ -76,6 +76,7 @@ def wire(settings: Settings) -> Wiring:
             message_size=settings.limits.message_size,
             recipients_per_message=settings.limits.recipients_per_message,
             connections_per_client=settings.limits.connections_per_client,
+            connections=settings.limits.connections,
         ),
         routes={name: _route(name, given, hostname) for name, given in upstreams.items()},
         retry_for={name: in_time(given.retry_for) for name, given in upstreams.items()},

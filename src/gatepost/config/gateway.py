@@ -118,8 +118,34 @@ class LimitSettings(Section):
         least=1,
         most=1000000,
     )
-    connections_per_client: int = setting(50, "at the same time", least=1, most=100000)
-    min_free_disk: Size = setting("500 MB", "with less, new mail is deferred")
+    connections_per_client: int = setting(
+        50,
+        "at the same time",
+        detail="Of whoever is no client (yet) as many per network: a /24 of IPv4, a /64 of IPv6.",
+        least=1,
+        most=100000,
+    )
+    connections: int = setting(
+        2000,
+        "at the same time, of all clients, per worker",
+        detail="Whoever is no client (yet) gets at most half of them.",
+        least=2,
+        most=100000,
+    )
+    memory: Size = setting(
+        "200 MB",
+        "what large messages may take, per worker; at least 4 times message_size",
+        detail="On top of some 140 MB that a worker always takes. Half is for what comes in, half "
+        "for what goes out. A message that finds no room waits, and after four minutes is "
+        "deferred.",
+        least="4 kB",
+    )
+    min_free_disk: Size = setting(
+        "500 MB",
+        "with less, new mail is deferred",
+        detail="What is left then is for those who leave, for the results of mail on its way, and "
+        "for the ledger.",
+    )
 
 
 class StoreSettings(Section):

@@ -6,7 +6,7 @@ named, and run in the order of `CHECKS`; none stops another.
 
 from collections.abc import Callable, Iterator
 
-from gatepost.config.checks import doors, duties, names, onward, pages
+from gatepost.config.checks import doors, duties, limits, names, onward, pages
 from gatepost.config.explain import Complaint
 from gatepost.config.settings import Settings
 
@@ -27,6 +27,8 @@ CHECKS: tuple[Check, ...] = (
     doors.clients_can_be_told_apart,
     doors.nobody_relays_for_strangers,
     doors.upstreams_have_passwords,
+    limits.memory_holds_a_message,
+    limits.clients_fit_in,
     duties.bulk_senders_are_named,
     duties.returns_have_a_listener,
     duties.verp_has_a_domain,

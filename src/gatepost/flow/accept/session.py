@@ -121,15 +121,39 @@ class Session(Secured):
 
     def on_content(self, content: Content) -> None:
         """The end of data: one reply for the whole message (R5321-11)."""
-        finished = content.finish()
+        self._offences = self._idle_commands = 0
+        if content.is_put_away:
+            self.wait_for(self._fetch(content))
+        elif transaction := self._settle_content(content.finish()):
+            self.wait_for(self._deliver(*transaction), must_finish=True)
+
+    async def _fetch(self, content: Content) -> None:
+        """Large content: waits for memory to read it back, and goes on with it."""
+        transaction = self._transaction
+        if transaction is None:
+            return
+        if not self.door.storage_ok(content.size):
+            self._settle_content(Trouble.NO_ROOM)
+            return
+        cellar = self.door.cellar
+        try:
+            async with cellar.room(transaction.arrival.client.name, content.size):
+                self._task_must_finish = True  # not while it waits: the client would ask again
+                settled = self._settle_content(await cellar.fetch(content))
+                if settled:
+                    await self._deliver(*settled)
+        except Crowded:
+            self.send(self._turned_down(replies.CROWDED))
+            self._abandon()
+
+    def _settle_content(self, finished: bytes | Trouble) -> tuple[_Transaction, bytes] | None:
+        """What is to be delivered; a refusal, if need be, is said and ends the transaction."""
         if isinstance(finished, Trouble):
             self.send(self._turned_down(_CONTENT_TROUBLE[finished]))
             self._abandon()
-            return
+            return None
         transaction, self._transaction = self._transaction, None
-        self._offences = self._idle_commands = 0
-        if transaction:
-            self.wait_for(self._deliver(transaction, finished), must_finish=True)
+        return (transaction, finished) if transaction else None
 
     def on_lost(self) -> None:
         """Give back what the connection held."""
@@ -203,7 +227,7 @@ class Session(Secured):
         mail = commands.mail(argument, extended=self.session.extended_smtp)
         if mail.size > self.door.limits.message_size:
             return self._turned_down(replies.TOO_LARGE, client)
-        if not self.door.storage_ok():
+        if not self.door.storage_ok(mail.size):
             return replies.STORAGE_FULL
         if not self.door.usage.spend(client, self.loop.time()):
             return self._turned_down(replies.TOO_FAST, client)

@@ -1,13 +1,20 @@
 """How much each client uses: open connections, and messages per time.
 
 One `Usage` serves all listeners of a process, so that a client has one allowance however it
-connects. Rates are token buckets: a client that was silent may send its whole allowance in
-one burst. The time is given, not read.
+connects. Whoever is no client (yet) is counted by network, and strangers together get at most
+half of all connections, so that they cannot keep clients out. Rates are token buckets: a
+client that was silent may send its whole allowance in one burst. The time is given, not read.
 """
 
 from collections import Counter
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from gatepost.mail.client import Client
+
+
+def network_of(peer: IPv4Address | IPv6Address) -> str:
+    """The network that a stranger's connections are counted for: a /24 of IPv4, a /64 of IPv6."""
+    return str(ip_network((peer, 24 if peer.version == 4 else 64), strict=False))
 
 
 class Usage:
@@ -15,17 +22,27 @@ class Usage:
 
     def __init__(self) -> None:
         self._connections: Counter[str] = Counter()
+        self._total = self._strangers = 0
         self._buckets: dict[str, tuple[tuple[int, float], float, float]] = {}
 
-    def enter(self, who: str, limit: int) -> bool:
-        """Count one more connection of `who`, unless that would be more than `limit`."""
-        if self._connections[who] >= limit:
+    def enter(self, who: str, limit: int, *, total: int, stranger: bool = False) -> bool:
+        """Count one more connection of `who`, unless that would be more than `limit`.
+
+        Nor beyond `total` connections of all, of which strangers get half at most.
+        """
+        if self._connections[who] >= limit or self._total >= total:
+            return False
+        if stranger and 2 * self._strangers >= total:
             return False
         self._connections[who] += 1
+        self._total += 1
+        self._strangers += stranger
         return True
 
-    def leave(self, who: str) -> None:
-        """One connection less."""
+    def leave(self, who: str, *, stranger: bool = False) -> None:
+        """One connection less; `stranger` as it was at `enter`."""
+        self._total -= 1
+        self._strangers -= stranger
         self._connections[who] -= 1
         if self._connections[who] <= 0:
             del self._connections[who]

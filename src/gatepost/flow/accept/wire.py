@@ -352,7 +352,7 @@ class Wire(SMTP):
             return
         now, limits = self.loop.time(), self.door.limits
         if self._task and self._answer is None:
-            self._active_at = now  # we are the ones who take time
+            self._active_at = self._fruitful_at = now  # we are the ones who take time
         due = min(self._active_at + limits.idle_seconds, self._fruitful_at + limits.barren_seconds)
         if self._content is not None:
             # An octet now and then keeps nobody here: content has a least rate.
