@@ -9,16 +9,21 @@ cannot be legal is the whole body encoded anew:
 
 HTML never needs the former: what its charset cannot say becomes a character reference.
 
+The spans of a text follow from its octets, what its header says of them and the treatment. Where
+the header stays as it is, they are kept for the next message with the same text (`alike.py`).
+
 In: a `Message`, one of its parts, a `BulkTreatment` or none. Out: `LeafEdit`.
 
 *Fails:* never: a part that cannot be edited safely stays as it is, and a note says why.
 *Known limits:* quoted-printable or base64 that holds bare LFs keeps them.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gatepost.flow.edit import wording
+from gatepost.flow.edit.alike import MOST_OCTETS, Alike
 from gatepost.flow.edit.html import footer_place
 from gatepost.flow.edit.leaves import PLAIN, Leaf
 from gatepost.flow.edit.placeholders import find_placeholders
@@ -52,11 +57,26 @@ class LeafEdit:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _WordEdit:
+class _WordEdit(NamedTuple):
     start: int
     stop: int
     words: wording.Words
+
+
+class _Text(NamedTuple):
+    """All that the spans of a text depend on. `octets` are the body and what follows it."""
+
+    octets: bytes
+    size: int
+    media: str
+    charset: str
+    encoding: str
+    flowed: bool
+    takes_footer: bool
+    bulk: BulkTreatment
+
+
+_KNOWN: Alike[_Text, tuple[Span, ...]] = Alike()
 
 
 def legalise_leaf(message: Message, part: Part) -> LeafEdit:
@@ -72,6 +92,23 @@ def edit_leaf(
 ) -> LeafEdit:
     """Placeholders and footer in a body text, with whatever else these make necessary."""
     part = leaf.part
+    if part.end - part.body_start > MOST_OCTETS or not (part.separated or part.parent < 0):
+        return edit_anew(message, leaf, bulk, sizes)
+    text = _text_of(message, leaf, bulk)
+    spans = _KNOWN.find(text)
+    if spans is not None:
+        return LeafEdit(spans=_moved(spans, part.body_start))
+    made = edit_anew(message, leaf, bulk, sizes)
+    if not made.labels and not made.notes:
+        _KNOWN.keep(text, tuple(_moved(made.spans, -part.body_start)))
+    return made
+
+
+def edit_anew(
+    message: Message, leaf: Leaf, bulk: BulkTreatment, sizes: Mapping[Slot, int]
+) -> LeafEdit:
+    """What `edit_leaf` gives, whatever came before."""
+    part = leaf.part
     transfer, charset = _open(message, part), find_charset(part.charset)
     if not part.separated and part.parent >= 0:
         return LeafEdit(notes=[_note(part, "has no empty line after its header; left alone")])
@@ -82,6 +119,28 @@ def edit_leaf(
         return LeafEdit(notes=[_note(part, f"has the unknown charset {name}; left alone")])
     words = _word_edits(leaf, transfer.data, charset, bulk)
     return _Editor(message, part, transfer, charset, sizes).make(words)
+
+
+def _text_of(message: Message, leaf: Leaf, bulk: BulkTreatment) -> _Text:
+    part = leaf.part
+    return _Text(
+        message.raw[part.body_start : part.end + 2],
+        part.end - part.body_start,
+        part.media,
+        part.charset,
+        part.encoding,
+        _is_flowed(part),
+        leaf.takes_footer,
+        bulk,
+    )
+
+
+def _moved(spans: Sequence[Span], by: int) -> list[Span]:
+    return [Span(span.offset + by, span.delete, span.insert) for span in spans]
+
+
+def _is_flowed(part: Part) -> bool:
+    return part.content_type.value("format").lower() == "flowed"
 
 
 def _open(message: Message, part: Part) -> Transfer | None:
@@ -100,19 +159,27 @@ def _word_edits(leaf: Leaf, data: bytes, charset: Charset, bulk: BulkTreatment) 
         _WordEdit(start, stop, wording.placeholder_words(name, bulk, html=html))
         for start, stop, name in found
     ]
-    if leaf.takes_footer:
-        text = charset.decode(data)
-        text = data.decode("latin-1") if text is None else text
-        used = {name for _, _, name in found}
-        if bulk.footer_always or not wording.is_complete(text, used, bulk, html=html):
-            edits.append(_footer_edit(data, bulk, html=html))
-            edits.sort(key=lambda edit: edit.start)
-    flowed = leaf.part.content_type.value("format").lower() == "flowed"
+    used = {name for _, _, name in found}
+    if leaf.takes_footer and not _says_all(data, used, charset, bulk, html=html):
+        edits.append(_footer_edit(data, bulk, html=html))
+        edits.sort(key=lambda edit: edit.start)
+    flowed = _is_flowed(leaf.part)
     newline = "\n" if b"\n" in data and b"\r\n" not in data else "\r\n"
     return [
-        replace(edit, words=wording.with_line_ends(edit.words, newline, flowed=flowed))
-        for edit in edits
+        _WordEdit(start, stop, wording.with_line_ends(words, newline, flowed=flowed))
+        for start, stop, words in edits
     ]
+
+
+def _says_all(
+    data: bytes, used: Collection[str], charset: Charset, bulk: BulkTreatment, *, html: bool
+) -> bool:
+    """Whether a text needs no footer, for all that it would say is there (ME-3)."""
+    if bulk.footer_always or not wording.may_be_complete(used):
+        return False
+    text = charset.decode(data)
+    text = data.decode("latin-1") if text is None else text
+    return wording.is_complete(text, used, bulk, html=html)
 
 
 def _footer_edit(data: bytes, bulk: BulkTreatment, *, html: bool) -> _WordEdit:
@@ -159,15 +226,7 @@ class _Editor:
             codec = "ascii" if self.part.encoding == "7bit" or charset.stateful else codec
         try:
             return [
-                Edit(
-                    edit.start,
-                    edit.stop,
-                    tuple(
-                        word if isinstance(word, Slot) else word.encode(codec, errors)
-                        for word in edit.words
-                    ),
-                )
-                for edit in edits
+                Edit(start, stop, _encoded(words, codec, errors)) for start, stop, words in edits
             ]
         except UnicodeEncodeError:
             return None
@@ -180,8 +239,8 @@ class _Editor:
         """The least spans that are legal on the wire."""
         if not edits and not self._has_long_lines([self.transfer.data]):
             return LeafEdit()
-        segments = splice(self.transfer.data, edits)
-        if self._needs_encoding(segments):
+        if self._needs_encoding(lambda: splice(self.transfer.data, edits)):
+            segments = splice(self.transfer.data, edits)
             return _encode_anew(self.message, self.part, self.transfer, segments, self.sizes)
         spans = self.transfer.spans(edits, self.sizes)
         return LeafEdit(spans=_closed(self.message, self.part, spans))
@@ -201,12 +260,16 @@ class _Editor:
         return (self.charset.decode(octets) or "").encode()
 
     def _put_whole(self, segments: Sequence[Segment]) -> LeafEdit:
-        if self.part.encoding in IDENTITY and not self._needs_encoding(segments):
+        if self.part.encoding in IDENTITY and not self._needs_encoding(lambda: segments):
             spans = [self.transfer.whole(list(segments))]
             return LeafEdit(spans=_closed(self.message, self.part, spans))
         return _encode_anew(self.message, self.part, self.transfer, segments, self.sizes)
 
-    def _needs_encoding(self, segments: Sequence[Segment]) -> bool:
+    def _needs_encoding(self, make: Callable[[], Sequence[Segment]]) -> bool:
+        """Whether the content that `make` gives fits the part's encoding no more."""
+        if self.part.encoding not in IDENTITY:  # whose lines do not grow
+            return self._has_long_lines([])
+        segments = make()
         if self._has_long_lines(segments):
             return True
         inserts_8bit = not all(s.isascii() for s in segments if not isinstance(s, Slot))
@@ -217,6 +280,10 @@ class _Editor:
             body = self.message.body(self.part)
             return next(long_lines(body), None) is not None
         return next(long_lines(render(segments, self.sizes)), None) is not None
+
+
+def _encoded(words: wording.Words, codec: str, errors: str) -> tuple[Segment, ...]:
+    return tuple([word if type(word) is Slot else word.encode(codec, errors) for word in words])
 
 
 def _encode_anew(

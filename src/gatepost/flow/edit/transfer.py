@@ -132,7 +132,7 @@ class Identity:
 class QuotedPrintable:
     """A quoted-printable body (RFC 2045 §6.7), decoded in chunks that tear no escape."""
 
-    __slots__ = ("_body", "_decoded", "_encoded", "_end", "data", "offset")
+    __slots__ = ("_body", "_clean", "_decoded", "_encoded", "_end", "data", "offset")
 
     def __init__(self, body: bytes, offset: int) -> None:
         self.offset = offset
@@ -141,6 +141,7 @@ class QuotedPrintable:
         self._end = len(body) - (len(unfinished.group()) if unfinished else 0)
         self._decoded: list[int] = []  # where each chunk starts in the decoded content
         self._encoded: list[int] = []  # where it starts in the body
+        self._clean = False  # every equals sign is known to escape something
         self.data = self._decode()
 
     def spans(self, edits: Sequence[Edit], sizes: Sizes) -> list[Span]:
@@ -149,7 +150,7 @@ class QuotedPrintable:
         Where the body has an equals sign that escapes nothing, which what is put in might
         join, it is encoded anew as a whole.
         """
-        if not _QP_SOUND.fullmatch(self._body, 0, self._end):
+        if not (self._clean or _QP_SOUND.fullmatch(self._body, 0, self._end)):
             return [self.whole(encode_quoted_printable(splice(self.data, edits), sizes))]
         return [self._span(edit, sizes) for edit in edits]
 
@@ -166,6 +167,7 @@ class QuotedPrintable:
             and max(map(len, lines)) <= _ORDERLY
             and _QP_CLEAN.fullmatch(body)
         ):
+            self._clean = True
             self._index(lines)
             return binascii.a2b_qp(body)
         return self._decode_chunks()

@@ -40,9 +40,9 @@ class Footer:
     html: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BulkTreatment:
-    """What bulk copies get on top.
+    """What bulk copies get on top. Made once per stream and configuration.
 
     `list_id` is the value of List-Id, its phrase in ASCII (encoded words, if need be); a bare
     label is put into brackets. The bases are URLs up to and with the last slash, to which a

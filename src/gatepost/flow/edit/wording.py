@@ -50,6 +50,7 @@ def _footer_words(text: str, unsubscribe_base: str, preferences_base: str) -> Wo
     return (*words, text[at:])
 
 
+@lru_cache(maxsize=256)  # one stream's footer is the same in all its mail
 def with_line_ends(words: Words, newline: str, *, flowed: bool) -> Words:
     """The same words with every line end made `newline`.
 
@@ -82,12 +83,17 @@ def _joined(words: Words) -> Words:
 
 def is_complete(text: str, used: Collection[str], bulk: BulkTreatment, *, html: bool) -> bool:
     """Whether a body already has the recipient's link and says who sends it (ME-3)."""
-    if "unsubscribe_url" not in used:
+    if not may_be_complete(used):
         return False
     if "sender_identity" in used:
         return True
     words = _letters(visible_text(text) if html else text)
     return all(_letters(said) in words for said in (bulk.legal_name, bulk.postal_address) if said)
+
+
+def may_be_complete(used: Collection[str]) -> bool:
+    """Whether it is worth looking: there is a link to leave by."""
+    return "unsubscribe_url" in used
 
 
 def _link(name: str, bulk: BulkTreatment) -> Words:
