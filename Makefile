@@ -3,12 +3,13 @@
 # make fuzz   scanner and editor against rubbish, for BUDGET seconds
 # make lint   ruff, mypy --strict, import-linter
 # make bench  mail beside Postfix, Haraka and others, latency, gateways, clicks; under 15 minutes
+# make bench-growth   mail with 10 million people, 50 million events and 1 million queued; an hour
 # make docs   the pages that are made from the code
 # make screenshots   the pictures of README and guides
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test fuzz lint bench docs screenshots check constraints clean
+.PHONY: demo test fuzz lint bench bench-growth docs screenshots check constraints clean
 
 VENV := .venv
 BUDGET := 300
@@ -33,6 +34,10 @@ lint: $(VENV)/.wheel
 bench: $(VENV)/.wheel
 	.ci/packages bench
 	$(PYTHON) bench/run.py
+
+bench-growth: $(VENV)/.wheel
+	.ci/packages bench
+	$(PYTHON) bench/growth.py
 
 docs: $(VENV)/.wheel
 	$(PYTHON) docs/generate.py

@@ -46,7 +46,7 @@ connections = {{connections}}
 
 [clients.crm]
 networks = ["127.0.0.0/8"]
-streams = ["newsletter", "offers", "receipts"]
+streams = [{streams}]
 default_stream = "newsletter"
 
 [senders.acme]
@@ -93,6 +93,9 @@ format = "json"
 """
 
 
+STREAMS = ("newsletter", "offers", "receipts")
+
+
 class Gatepost:
     """`gatepost serve`; with an embedded store, unless `store_url` names another.
 
@@ -102,7 +105,17 @@ class Gatepost:
     name = "Gatepost"
 
     def __init__(
-        self, folder, sink_port, *, recipient, people, workers=1, store_url="", ledger=True
+        self,
+        folder,
+        sink_port,
+        *,
+        recipient,
+        people,
+        workers=1,
+        store_url="",
+        ledger=True,
+        more="",
+        streams=(),
     ):
         self.folder = folder
         folder.mkdir(exist_ok=True)
@@ -110,7 +123,11 @@ class Gatepost:
         self._program = Program(
             folder,
             upstream_port=sink_port,
-            config=CONFIG.format(workers=workers),
+            config=CONFIG.format(
+                workers=workers,
+                streams=", ".join(f'"{name}"' for name in (*STREAMS, *streams)),
+            ),
+            more=more,
             store_url=store_url,
         )
         self._recipient, self._people = recipient, people
@@ -118,13 +135,14 @@ class Gatepost:
 
     def __enter__(self):
         if self._fills:
-            self._fill()
+            self.fill_ledger()
         self._program.start()
         self.port, self.http_port = self._program.smtp_port, self._program.http_port
         self.tree = Tree(self._program.process.pid)
         return self
 
-    def _fill(self):
+    def fill_ledger(self):
+        """Puts its people on record, before it is started."""
         at = datetime.now(UTC) - timedelta(days=30)
         self._program.record(
             {
@@ -149,6 +167,10 @@ class Gatepost:
     def person(self, number):
         """The address of one of its people."""
         return f"{number}{self._recipient}"
+
+    def run_command(self, *words):
+        """A command of gatepost, on its configuration."""
+        return self._program.run(*words)
 
     def store(self):
         """Its store, opened beside it."""

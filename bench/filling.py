@@ -11,7 +11,8 @@ In: a fresh store in which the source is known, and how many people. Out: nothin
 `gatepost ledger verify` finds nothing.
 
 *Fails:* `AssertionError` from `check`. A fill that is broken off leaves a store to throw away.
-*Known limits:* for the embedded store. One consent each, and times repeat after 80,000 people.
+*Known limits:* for the embedded store. Everybody says yes once, or `each` times with a month
+between; times repeat after 8,000 people.
 """
 
 import os
@@ -23,7 +24,7 @@ from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -42,7 +43,7 @@ from support.consents import granted
 
 PORTION = 4000  # people of one transaction, and here of one block
 AHEAD = 3  # portions per process that are under way
-SPREAD = 80_000  # seconds over which the consents are spread
+SPREAD = 8_000  # seconds over which the consents are spread
 CACHE_KIB = 1 << 20
 COLUMNS = {
     "subject": ("id", "address_hash", "address", "created_ms"),
@@ -62,6 +63,7 @@ class Task(NamedTuple):
     height: int
     now_ms: int
     since: datetime
+    each: int
 
 
 def address(number):
@@ -69,24 +71,25 @@ def address(number):
     return f"person{number}@kund{number % 50}.example"
 
 
-def consent(number, since):
-    """What this person agreed to."""
-    return granted(at=since + timedelta(seconds=number % SPREAD))
+def consents(number, since, each=1):
+    """What this person agreed to, and how often."""
+    first = since + timedelta(seconds=number % SPREAD)
+    return [granted(at=first + timedelta(days=30 * time)) for time in range(each)]
 
 
-def a_while_ago():
+def a_while_ago(each=1):
     """When the first of these people agreed."""
-    return (datetime.now(UTC) - timedelta(days=100)).replace(microsecond=0)
+    return (datetime.now(UTC) - timedelta(days=70 + 30 * each)).replace(microsecond=0)
 
 
-def fill(site, count, *, since=None, processes=None):
+def fill(site, count, *, since=None, processes=None, each=1):
     """Puts `count` people into the store of `site`; how many seconds it took."""
     begun = time.monotonic()
     processes = processes or len(os.sched_getaffinity(0))
-    since = since or a_while_ago()
+    since = since or a_while_ago(each)
     data = site.folder / "data"
     last_event, height, previous = _prepare(site, since)
-    tasks = _tasks(count, last_event + 1, height + 1, since)
+    tasks = _tasks(count, last_event + 1, height + 1, since, each)
     ledger_key = load(data / "keys", create=False).ledger
     with closing(sqlite3.connect(data / DATABASE, isolation_level=None)) as database:
         for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_KIB}"):
@@ -105,17 +108,17 @@ def fill(site, count, *, since=None, processes=None):
     return time.monotonic() - begun
 
 
-def check(folder, make_site):
+def check(folder, make_site, each=1):
     """Whether filled rows are recorded rows; `make_site(folder)` makes an empty store."""
-    since, count = a_while_ago(), 1000
+    since, count = a_while_ago(each), 1000
     filled, recorded = folder / "filled", folder / "recorded"
     filled.mkdir()
     site = make_site(filled)
     shutil.copytree(filled, recorded)  # the same keys, so that hashes are the same
     other = type(site)(recorded)
-    fill(site, count, since=since, processes=1)
+    fill(site, count, since=since, processes=1, each=each)
     with other.store() as store:
-        facts = [(parse(address(number)), [consent(number, since)]) for number in range(count)]
+        facts = [(parse(address(number)), consents(number, since, each)) for number in range(count)]
         store.write_now(lambda tx: people.record_many(tx, facts))
         while store.write_now(ledger.seal):
             pass
@@ -123,13 +126,13 @@ def check(folder, make_site):
         found = store.read_now(ledger.verify)
     assert not found, f"the ledger does not verify: {found[:3]}"
     ours, theirs = _told(filled), _told(recorded)
-    assert len(ours) == count, f"{len(ours)} people instead of {count}"
+    assert len(ours) == count * each, f"{len(ours)} consents instead of {count * each}"
     assert ours == theirs, "a filled store differs from one that was recorded"
 
 
 def _prepare(site, since):
     """Puts the source's text to use as a first consent does; where the ledger then ends."""
-    first = consent(0, since)
+    (first,) = consents(0, since)
     with site.store() as store:
         used = {(first.source, first.text_version)}
         store.write_now(lambda tx: sources.mark_used(tx, used))
@@ -142,11 +145,11 @@ def _prepare(site, since):
     return last, height, bytes.fromhex(digest)
 
 
-def _tasks(count, first_event, height, since):
+def _tasks(count, first_event, height, since, each):
     now_ms = int(time.time() * 1000)
     for place, start in enumerate(range(0, count, PORTION)):
         end = min(start + PORTION, count)
-        yield Task(start, end, first_event + start, height + place, now_ms, since)
+        yield Task(start, end, first_event + start * each, height + place, now_ms, since, each)
 
 
 def _portions(tasks, keys, processes):
@@ -202,11 +205,12 @@ def _start(folder: Path):
 
 
 @lru_cache(maxsize=SPREAD)
-def _written(second, since):
-    """What is written down of a consent of this second: kind, payload, stream, sender, state."""
-    fact = consent(second, since)
-    state = encode(fold(NOTHING_KNOWN, fact))
-    return fact.kind.value, fact.payload(), fact.stream, fact.sender, state
+def _written(second, since, each):
+    """What is written down of who agreed in this second: the consents, and the standing."""
+    facts = consents(second, since, each)
+    standing = reduce(fold, facts, NOTHING_KNOWN)
+    told = [(fact.kind.value, fact.payload()) for fact in facts]
+    return told, (facts[0].stream, facts[0].sender, encode(standing))
 
 
 def _rows(task):
@@ -215,26 +219,29 @@ def _rows(task):
     parsed = [parse(address(number)) for number in range(task.start, task.end)]
     hashes = [_keys.address_hash(one) for one in parsed]
     ids = dict(zip(sorted(hashes), new_ids(count), strict=True))
-    salts = os.urandom(SALT_BYTES * count)
+    salts = os.urandom(SALT_BYTES * count * task.each)
     prove = partial(event_proof, _keys.ledger)
     subjects, events, payloads, standings, digests = [], [], [], [], []
     for place, (one, digest) in enumerate(zip(parsed, hashes, strict=True)):
-        subject, number = ids[digest], task.first_event + place
-        kind, payload, stream, sender, state = _written((task.start + place) % SPREAD, task.since)
-        salt = salts[place * SALT_BYTES : (place + 1) * SALT_BYTES]
-        committed = commitment(salt, covered(digest, payload))
-        sealed = event_digest(
-            number=number,
-            subject=subject,
-            kind=kind,
-            recorded_ms=task.now_ms,
-            commitment=committed,
-        )
+        subject = ids[digest]
+        told, standing = _written((task.start + place) % SPREAD, task.since, task.each)
         subjects.append((subject, digest, one.given, task.now_ms))
-        events.append((number, subject, kind, task.now_ms, committed, task.height, prove(sealed)))
-        payloads.append((number, salt, payload))
-        standings.append((subject, stream, sender, state))
-        digests.append(sealed)
+        standings.append((subject, *standing))
+        for kind, payload in told:
+            number = task.first_event + len(digests)
+            salt = salts[len(digests) * SALT_BYTES : (len(digests) + 1) * SALT_BYTES]
+            committed = commitment(salt, covered(digest, payload))
+            sealed = event_digest(
+                number=number,
+                subject=subject,
+                kind=kind,
+                recorded_ms=task.now_ms,
+                commitment=committed,
+            )
+            proof = prove(sealed)
+            events.append((number, subject, kind, task.now_ms, committed, task.height, proof))
+            payloads.append((number, salt, payload))
+            digests.append(sealed)
     subjects.sort()
     standings.sort()
     rows = {
