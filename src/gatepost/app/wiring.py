@@ -22,7 +22,7 @@ from gatepost.config import (
     to_senders,
     to_streams,
 )
-from gatepost.config.gateway import SmtpSettings, UpstreamSettings
+from gatepost.config.gateway import SmtpSettings, TimeoutSettings, UpstreamSettings
 from gatepost.config.parties import DkimSettings
 from gatepost.consent.tokens import Ring
 from gatepost.flow.accept.clients import ClientTable
@@ -31,7 +31,7 @@ from gatepost.flow.classify import Rule, Suspicion
 from gatepost.flow.decide.policy import Policy
 from gatepost.flow.edit import DkimKey, load_key
 from gatepost.flow.inbound import Sorting
-from gatepost.flow.transmit.route import Route, Tls
+from gatepost.flow.transmit.route import Route, Timeouts, Tls
 from gatepost.mail.duration import Duration
 from gatepost.mail.picture import Picture, picture
 from gatepost.mail.placeholder import Spellings
@@ -154,7 +154,13 @@ def _route(name: str, given: UpstreamSettings, hostname: str) -> Route:
         password=given.password.get_secret_value(),
         connections=given.connections,
         rate=given.rate,
+        timeouts=_timeouts(given.timeouts),
     )
+
+
+def _timeouts(given: TimeoutSettings) -> Timeouts:
+    limits = ((name, in_time(getattr(given, name))) for name in type(given).model_fields)
+    return Timeouts(**{name: limit.total_seconds() for name, limit in limits})
 
 
 def _keys(given: Sequence[DkimSettings]) -> tuple[DkimKey, ...]:

@@ -154,6 +154,28 @@ class StoreSettings(Section):
     url: StoreUrl = setting("", '"" = embedded SQLite in data_dir; or "postgresql://..."')
 
 
+class TimeoutSettings(Section):
+    """How long upstream may take for each reply; the defaults are what RFC 5321 asks for."""
+
+    connect: Length = setting(
+        "5 min",
+        "to connect and greet, and for each of EHLO, TLS handshake and steps of AUTH",
+        least="1 s",
+        most="1 day",
+    )
+    mail: Length = setting("5 min", "the answer to MAIL or RSET", least="1 s", most="1 day")
+    rcpt: Length = setting("5 min", "the answer to RCPT", least="1 s", most="1 day")
+    data: Length = setting("2 min", "the answer to DATA", least="1 s", most="1 day")
+    block: Length = setting("3 min", "to take the next block of content", least="1 s", most="1 day")
+    dot: Length = setting(
+        "10 min",
+        "the answer to the end of the content",
+        detail="Shorter means more mail that arrives twice.",
+        least="1 s",
+        most="1 day",
+    )
+
+
 class UpstreamSettings(Section):
     """A server that copies are handed to."""
 
@@ -174,6 +196,7 @@ class UpstreamSettings(Section):
         detail="RFC 5321 asks for 4 to 5 days.",
         most="30 days",
     )
+    timeouts: TimeoutSettings = setting({}, "how long upstream may take for each reply")
 
     @model_validator(mode="before")
     @classmethod
