@@ -12,6 +12,7 @@ from gatepost.cli.options import Json
 from gatepost.cli.printing import progress, show_json, show_table
 from gatepost.store import ledger, moving, upkeep
 from gatepost.store.engine import Store
+from gatepost.store.instance import AlreadyServed, only_instance
 from gatepost.store.keys import StoreKeys
 
 _SHOWN = 20  # findings
@@ -37,8 +38,8 @@ def migrate_to(
     """
     desk = desk_of(ctx)
     source, target = _ends(desk, url)
+    keys = _seal(source)
     with _alone(desk, source):
-        keys = _seal(source)
         try:
             moved = moving.move(source, target, keys, progress)
         except moving.TargetTaken as error:
@@ -69,8 +70,6 @@ def _normal(url: str) -> str:
 @contextmanager
 def _alone(desk: Desk, source: moving.End) -> Iterator[None]:
     """Nobody serves the store meanwhile. Raises `Refusal`."""
-    from gatepost.app.instance import AlreadyServed, only_instance  # noqa: PLC0415
-
     try:
         with only_instance(desk.settings.server.data_dir):
             for _ in range(20):  # whoever has just gone away is counted for a moment yet
