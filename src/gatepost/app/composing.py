@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import NamedTuple
 
 from gatepost.app.texts import Texts
 from gatepost.app.wiring import Wiring
@@ -38,7 +39,7 @@ from gatepost.flow.edit import (
 from gatepost.flow.edit.seven_bit import seven_bit
 from gatepost.flow.edit.trace import date_value, message_id_value, received
 from gatepost.flow.outbound import Tag
-from gatepost.flow.transmit.commands import whole_lines
+from gatepost.flow.transmit.commands import dotless, whole_lines
 from gatepost.flow.transmit.copy import MAX_RECIPIENTS, Copy
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import Message
@@ -169,13 +170,21 @@ def _list_id(stream: Stream, sender: Sender) -> str:
     return f"{label}.{namespace}"[:250]
 
 
+class Look(NamedTuple):
+    """What `Copy` wants to know of the lines of a content."""
+
+    whole_lines: bool
+    dotless: bool
+
+
 class Form:
     """One way to make the copies of a submission; threads may share it."""
 
-    __slots__ = ("_signed", "plan")
+    __slots__ = ("_look", "_signed", "plan")
 
     def __init__(self, plan: Plan, signer: Signer) -> None:
         self.plan = plan
+        self._look: Look | None = None
         self._signed: Prepared | None = signer.prepare(plan) if signer.keys else None
 
     @property
@@ -188,6 +197,16 @@ class Form:
         if self._signed is None:
             return apply(self.plan, values)
         return self._signed.sign(values, int(time.time()))
+
+    def look_at(self, content: bytes) -> Look:
+        """How the lines of all its copies are, of which `content` is one.
+
+        Copies of one form differ in tokens, also in base64, which have no dots and are broken
+        at the same places: one look does for all.
+        """
+        if self._look is None:
+            self._look = Look(whole_lines(content) is content, dotless(content))
+        return self._look
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -227,12 +246,11 @@ class Ready:
                 )
                 for start in range(0, len(rows), MAX_RECIPIENTS)
             ]  # fmt: skip
-        contents = [form.make(self._values(row)) for row in rows]
-        # Copies of one form differ in their tokens, which are letters: one look does for all.
-        whole = len(contents) > 1 and whole_lines(contents[0]) is contents[0]
         return [
-            self._copy((row,), content, form, decided_at, convertible=convertible, whole=whole)
-            for row, content in zip(rows, contents, strict=True)
+            self._copy(
+                (row,), form.make(self._values(row)), form, decided_at, convertible=convertible
+            )
+            for row in rows
         ]
 
     def _copy(
@@ -243,20 +261,22 @@ class Ready:
         decided_at: datetime,
         *,
         convertible: bool,
-        whole: bool = False,
     ) -> Copy:
         submission = self.submission
         list_mode = bool(self.verp and submission.mail_from and self.personal)  # R0-5, R0-6
+        recipients = tuple([row.recipient for row in rows])
+        if list_mode:
+            recipients = tuple([Recipient(one.address) for one in recipients])
+        look = form.look_at(content)
         return Copy(
             mail_from=self._return_path(rows[0]) if list_mode else submission.mail_from,
-            recipients=tuple(
-                Recipient(row.recipient.address) if list_mode else row.recipient for row in rows
-            ),
+            recipients=recipients,
             content=content,
             smtputf8=submission.smtputf8,
             eight_bit=form.plan.eight_bit,
             convertible=convertible,
-            whole_lines=whole,
+            whole_lines=look.whole_lines,
+            dotless=look.dotless,
             envid="" if list_mode else submission.envid,
             ret="" if list_mode else submission.ret,
             tag=Tag(rows, decided_at),

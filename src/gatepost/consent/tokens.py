@@ -18,8 +18,9 @@ import binascii
 import hashlib
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -51,8 +52,7 @@ _LEAVING = frozenset({Purpose.UNSUBSCRIBE, Purpose.MAILTO})
 _ASSOCIATED = {purpose: [b"gatepost token " + purpose.value.encode()] for purpose in Purpose}
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a token says: whose it is, for which stream (its tag), from which submission."""
 
     subject: int
@@ -60,6 +60,7 @@ class Claim:
     submission: int
 
 
+@lru_cache(maxsize=4096)
 def stream_tag(name: str) -> int:
     """The 32-bit number that stands for a stream in tokens; "" has one, too."""
     return int.from_bytes(hashlib.blake2b(name.encode()).digest()[:4], "big")
@@ -139,7 +140,7 @@ class Ring:
 
     def _seal(self, purpose: Purpose, claim: Claim) -> bytes:
         try:
-            plain = _CLAIM.pack(claim.subject, claim.stream, claim.submission)
+            plain = _CLAIM.pack(*claim)
         except struct.error as error:
             raise ValueError("the claim's numbers do not fit a token") from error
         return self._keys[self._current].encrypt(plain, _ASSOCIATED[purpose])

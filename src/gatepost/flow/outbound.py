@@ -59,7 +59,7 @@ EXPIRED = Reply(554, "5.4.7", "delivery time expired")
 SET_ASIDE = Reply(451, "4.3.0", "set aside: the copy could not be composed")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Tag:
     """What a copy is to us: its rows, and when they were decided."""
 

@@ -10,7 +10,7 @@ from gatepost.app.texts import Texts
 from gatepost.app.wiring import wire
 from gatepost.config import load
 from gatepost.consent.tokens import Ring
-from gatepost.flow.transmit.commands import whole_lines
+from gatepost.flow.transmit.commands import dotless, whole_lines
 from gatepost.mail.address import parse
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import scan
@@ -67,9 +67,16 @@ def composer(wiring):
 
 
 @pytest.mark.parametrize(
-    ("body", "whole"), [(b"Hello\r\n", True), (b"Hello\n", False), (b"Hel\rlo\r\n", False)]
+    ("body", "whole", "without_dots"),
+    [
+        (b"Hello\r\n", True, True),
+        (b"Hello\n", False, True),
+        (b"Hel\rlo\r\n", False, True),
+        (b"Hello\r\n.\r\n", True, False),
+        (b".Hello\r\n", True, False),
+    ],
 )
-def test_copies_are_called_whole_only_if_each_of_them_is(configuration, body, whole):
+def test_what_is_said_of_a_copys_lines_is_true_of_each(configuration, body, whole, without_dots):
     make, _ = composer(configuration())
     given = submission()
     copies = make(given, scan(HEADER + body)).copies(rows(given, 3), AT)
@@ -77,6 +84,7 @@ def test_copies_are_called_whole_only_if_each_of_them_is(configuration, body, wh
     for copy in copies:
         assert copy.whole_lines is whole
         assert (whole_lines(copy.content) is copy.content) is whole
+        assert copy.dotless is dotless(copy.content) is without_dots
 
 
 def test_a_new_configuration_gives_new_footers(configuration):

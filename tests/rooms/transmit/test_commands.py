@@ -9,6 +9,8 @@ from gatepost.flow.transmit.commands import (
     Offer,
     Wire,
     compose,
+    dotless,
+    ended,
     stuff,
     stuff_in_slices,
     whole_lines,
@@ -162,3 +164,18 @@ def test_whole_lines_leaves_whole_lines_alone(content, large):
     assert whole_lines(whole) is whole
     assert not whole or whole.endswith(b"\r\n")
     assert whole.count(b"\r") == whole.count(b"\n") == whole.count(b"\r\n")
+
+
+@given(content=st.text("a.\r\n", max_size=200).map(str.encode))
+@example(content=b"")
+@example(content=b".a\r\n")
+def test_what_is_known_to_have_no_dots_goes_out_as_if_it_were_looked_at(content):
+    whole = whole_lines(content)
+    known = wire(copy(content=whole, whole_lines=True, dotless=dotless(whole)), NONE)
+    looked_at = wire(copy(content=whole), NONE)
+    assert known.dotless is (stuff(whole) == whole + b".\r\n")
+    assert b"".join(ended(known)) == b"".join(ended(looked_at)) == stuff(whole)
+
+
+def test_nothing_is_known_of_content_that_had_to_be_mended():
+    assert not wire(copy(content=b"a\n.b\n", dotless=True), NONE).dotless

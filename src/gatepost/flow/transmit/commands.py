@@ -8,6 +8,7 @@ and not at all elsewhere (RX-9); SIZE, BODY and SMTPUTF8 likewise only where off
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gatepost.flow.transmit import trouble
 from gatepost.flow.transmit.copy import Copy
@@ -16,6 +17,7 @@ from gatepost.mail.envelope import Recipient
 from gatepost.mail.reply import Reply
 
 SLICE = 262_144
+END = b".\r\n"
 
 _FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f]")
 _BARE_NEWLINE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
@@ -48,17 +50,18 @@ class Offer:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(NamedTuple):
     """One copy as it goes out: MAIL, then one RCPT for each recipient, then `content`.
 
-    `dsn` says whether upstream was told the DSN parameters that the copy has.
+    `dsn` says whether upstream was told the DSN parameters that the copy has; `dotless` that
+    content is known to need no stuffing.
     """
 
     mail: bytes
     rcpts: tuple[bytes, ...]
     content: bytes
     dsn: bool
+    dotless: bool = False
 
 
 def compose(copy: Copy, offer: Offer) -> Wire | Reply:
@@ -78,9 +81,10 @@ def compose(copy: Copy, offer: Offer) -> Wire | Reply:
         return trouble.NO_UTF8_ADDRESS
     if _FORBIDDEN.search(mail, 0, len(mail) - 2):
         return trouble.BAD_SENDER
-    if any(_FORBIDDEN.search(rcpt, 0, len(rcpt) - 2) for rcpt in rcpts):
-        return trouble.BAD_RECIPIENT
-    return Wire(mail, rcpts, content, offer.dsn)
+    for rcpt in rcpts:
+        if _FORBIDDEN.search(rcpt, 0, len(rcpt) - 2):
+            return trouble.BAD_RECIPIENT
+    return Wire(mail, rcpts, content, offer.dsn, copy.dotless and content is copy.content)
 
 
 def _mail(copy: Copy, offer: Offer, size: int) -> bytes:
@@ -124,6 +128,11 @@ def _path(given: str, offer: Offer) -> str:
     return f"{given.rpartition('@')[0]}@{address.parse(given).domain}"
 
 
+def dotless(content: bytes) -> bool:
+    """Whether no line of whole content begins with a dot: `stuff` would only add the end."""
+    return not content.startswith(b".") and b"\r\n." not in content
+
+
 def _header(content: bytes) -> bytes:
     return content.partition(b"\r\n\r\n")[0]
 
@@ -151,8 +160,13 @@ def _is_whole_lines(content: bytes) -> bool:
 
 def stuff(content: bytes) -> bytes:
     """Whole content with its dots doubled (RFC 5321 §4.5.2, RQ-7), and the final dot."""
-    stuffed = content.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+    stuffed = content.replace(b"\r\n.", b"\r\n..") + END
     return b"." + stuffed if content.startswith(b".") else stuffed
+
+
+def ended(wire: Wire) -> tuple[bytes, ...]:
+    """The same bytes as `stuff` gives, without a look at what is known to have no dots."""
+    return (wire.content, END) if wire.dotless else (stuff(wire.content),)
 
 
 def stuff_in_slices(content: bytes, size: int = SLICE) -> Iterator[bytes]:
@@ -166,4 +180,4 @@ def stuff_in_slices(content: bytes, size: int = SLICE) -> Iterator[bytes]:
             end += 1  # never cut inside CR LF dot
         yield content[start:end].replace(b"\r\n.", b"\r\n..")
         start = end
-    yield b".\r\n"
+    yield END

@@ -12,16 +12,16 @@ from gatepost.mail.envelope import Recipient
 MAX_RECIPIENTS = 100
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # there are many: freezing would treble the price of one
 class Copy:
     """One transaction to be.
 
     `mail_from` is "" for the null reverse-path. `content` has CRLF line ends and is not
     dot-stuffed. `smtputf8` says that the submission asked for it, `eight_bit` that content has
     octets above 127, and `convertible` that its maker can make it without. `whole_lines` says
-    that content is known to end in CRLF and to have no CR or LF but in pairs; without it the
-    wire looks. `envid` and `ret` are DSN parameters as they came, "" if absent. `tag` belongs
-    to the caller.
+    that content is known to end in CRLF and to have no CR or LF but in pairs, `dotless` that
+    none of its lines begins with a dot; without them the wire looks. `envid` and `ret` are DSN
+    parameters as they came, "" if absent. `tag` belongs to the caller.
     """
 
     mail_from: str
@@ -31,6 +31,7 @@ class Copy:
     eight_bit: bool = False
     convertible: bool = False
     whole_lines: bool = False
+    dotless: bool = False
     envid: str = ""
     ret: str = ""
     tag: object = None

@@ -278,7 +278,7 @@ class Session(asyncio.Protocol):
                     self._withhold(transaction)
                     self._end(trouble.NOT_STARTED, own_will=True)
                 elif len(transaction.wire.content) <= commands.SLICE:
-                    out.append(commands.stuff(transaction.wire.content))
+                    out += commands.ended(transaction.wire)
                     self._content_is_out(transaction)
                 else:
                     self._pouring = commands.stuff_in_slices(transaction.wire.content)

@@ -139,7 +139,7 @@ class Submission:
     note: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # there are many: freezing would treble the price of one
 class Claimed:
     """One recipient that the caller may send a copy to, until its lease ends.
 
