@@ -14,7 +14,8 @@ handed on to the sender's contact, whole, in the same transaction, so that nothi
 (RA-6).
 
 *Fails:* a store out of reach is `451 4.4.3`. Mail for a person is refused where its sender has
-no contact, or one that would bring it back here.
+no contact, or one that would bring it back here; beyond 20 an hour from one network, or 200 to
+one contact, it is put off (`450 4.7.0`).
 *Known limits:* reports are not authenticated beyond their token: whoever holds a copy of a
 mail can leave by it as well. One reply answers for all recipients: it is `250` if the mail was
 of use for any of them.
@@ -33,6 +34,9 @@ from gatepost.feedback.mailboxes import Mailbox, Place, find_mailbox
 from gatepost.feedback.marks import Marks
 from gatepost.feedback.unsubscribes import is_automatic, tokens_in_subject
 from gatepost.flow.accept import replies
+from gatepost.flow.accept.clients import peer_address
+from gatepost.flow.accept.guessing import network_of
+from gatepost.flow.accept.pace import Pace
 from gatepost.flow.decide.policy import Policy
 from gatepost.mail.address import Address, AddressError, parse
 from gatepost.mail.envelope import Arrival, Envelope, Recipient
@@ -53,6 +57,9 @@ from gatepost.store.streams import KnownStream, stream_of_tag
 
 MAX_HOPS = 100  # Received fields (RFC 5321 §6.3)
 TAKEN = Reply(250, "2.0.0", "Taken")
+TOO_MUCH = Reply(450, "4.7.0", "Too much mail for people, try later")
+FROM_NETWORK = 20, 3600.0  # mails for people from one network, within seconds
+TO_CONTACT = 200, 3600.0
 NOBODY = Reply(550, "5.2.1", "Nobody reads this mailbox")
 
 Notify = Callable[[Tx, Claim, KnownStream, str, Address], Address | None]
@@ -165,6 +172,7 @@ class Returns:
         self._confirm = confirm
         self._on_ended = on_ended
         self._notify = notify
+        self._from_network, self._to_contact = Pace(*FROM_NETWORK), Pace(*TO_CONTACT)
 
     def accepts(self, address: Address) -> bool:
         """Whether mail to `address` is for us: asked at RCPT. A token must verify (RA-4)."""
@@ -182,12 +190,15 @@ class Returns:
     def abandoned(self, arrival: Arrival, envelope: Envelope) -> None:
         """Nothing to keep."""
 
-    async def take(self, _arrival: Arrival, envelope: Envelope, content: bytes) -> Reply:
+    async def take(self, arrival: Arrival, envelope: Envelope, content: bytes) -> Reply:
         """The reply to the end of data."""
         post = _Post(envelope, content, await asyncio.to_thread(scan, content))
         if len(post.message.values("received")) >= MAX_HOPS:
             return replies.LOOP
         errands = await asyncio.to_thread(self._read, post)
+        if not self._keeps_pace(arrival, errands):
+            maillog.returned("mail", "put off: too much for people")
+            return TOO_MUCH
 
         def settle(tx: Tx) -> _Settled:
             done = _Settled()
@@ -205,6 +216,18 @@ class Returns:
         for kind, outcome, stream, words in done.events:
             maillog.returned(kind, outcome, stream=stream, words=words)
         return TAKEN if done.taken else NOBODY
+
+    def _keeps_pace(self, arrival: Arrival, errands: Iterable[Errand]) -> bool:
+        """Nobody fills a contact's mailbox through ours; what programs understand has no limit."""
+        contacts = {
+            errand.sender.contact
+            for errand in errands
+            if isinstance(errand, ForPeople) and errand.sender
+        }
+        if not contacts:
+            return True
+        network = network_of(peer_address(arrival.peer))
+        return self._from_network.allows(network) and all(map(self._to_contact.allows, contacts))
 
     # Reading: what is to be done for each recipient
 
