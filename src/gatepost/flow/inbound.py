@@ -11,7 +11,7 @@ nobody foresaw is `451 4.3.0`, said by the door.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
@@ -78,6 +78,10 @@ class Sorting:
     detect_bulk: bool = True
     hold_undeclared_bulk: bool = False
     bulk_window: timedelta = timedelta(hours=1)
+    headers: frozenset[str] = field(init=False)  # that the rules look at
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "headers", header_names(self.rules))
 
 
 class RefusedForNow(Exception):  # noqa: N818  an answer, not a mistake
@@ -243,7 +247,7 @@ class Inbound:
         refused = next((one for one in _REFUSED if one in message.defects), None)
         if refused is not None:
             return replies.malformed(refused.value)
-        traits = read_traits(message, header_names(sorting.rules))
+        traits = read_traits(message, sorting.headers)
         recipients = [recipient.address for recipient in envelope.recipients]
         choice = choose_stream(traits, arrival, sorting.rules, policy.streams, len(recipients))
         if isinstance(choice, Refusal):
@@ -451,9 +455,9 @@ def _heading(case: Case) -> Heading:
     replaced = ""
     if case.stream.kind is Kind.BULK:
         replaced = "\n".join(
-            f"{field.name.decode('ascii')}: {field.text}"
-            for field in case.message.root.fields
-            if field.name in _LIST_FIELDS
+            f"{one.name.decode('ascii')}: {one.text}"
+            for one in case.message.root.fields
+            if one.name in _LIST_FIELDS
         )
     return Heading(
         message_id=case.message.value("message-id")[:998],

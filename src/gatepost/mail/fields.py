@@ -28,6 +28,7 @@ _TOKEN = re.compile(
     | (?P<word>[^\s",;:<(\[]++)""",
     re.VERBOSE | re.DOTALL,
 )
+_ORDINARY = re.compile(r"""([^",;:<(\[@]*)<([^<>"]*)>\s*""")  # no list, no quotes, no comment
 _COMMENT_MARK = re.compile(r"[()]|\\.", re.DOTALL)
 _AROUND = re.compile(r"\s*([@.])\s*")
 
@@ -63,6 +64,15 @@ def decode_words(text: str) -> str:
 
 def parse_mailboxes(text: str) -> tuple[Mailbox, ...]:
     """The mailboxes of an address list, those of groups included, in their order."""
+    ordinary = _ORDINARY.fullmatch(text)
+    if ordinary:  # as nearly all are: what the list would give, several times as fast
+        name, inside = ordinary.groups()
+        return (Mailbox(_readable(name), _address(inside.strip())),)
+    return parse_list(text)
+
+
+def parse_list(text: str) -> tuple[Mailbox, ...]:
+    """What `parse_mailboxes` gives, token by token."""
     found: list[Mailbox] = []
     draft = _Draft()
     at = 0
@@ -128,7 +138,11 @@ class _Draft:
 
     def _phrase(self) -> str:
         words = [_unquote(token) if kind == "quoted" else token for kind, token in self._tokens]
-        return " ".join(decode_words("".join(words)).split())
+        return _readable("".join(words))
+
+
+def _readable(phrase: str) -> str:
+    return " ".join(decode_words(phrase).split())
 
 
 def _address(text: str) -> Address | None:

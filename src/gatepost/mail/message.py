@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gatepost.mail.charset import find_charset
 from gatepost.mail.lines import normalize
@@ -40,8 +40,9 @@ MAX_DEPTH = 2_000
 MAX_FIELDS = 10_000
 MAX_BOUNDARY_OCTETS = 256  # RFC 2046 allows 70; longer ones are met in the wild
 
-_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
-_VALUE = re.compile(rb"(?:[^\n]*+\n[ \t])*+[^\n]*+(?:\n|\Z)")  # with its continuation lines
+_FIELD = re.compile(  # a value has its continuation lines with it
+    rb"(?P<name>[!-9;-~]+)[ \t]*:(?P<value>(?:[^\n]*+\n[ \t])*+[^\n]*+(?:\n|\Z))"
+)
 _EMPTY_LINE = re.compile(rb"(?<=\n)\r?\n")
 _ARMOR = re.compile(rb"^-----BEGIN PGP (?:SIGNED )?MESSAGE-----", re.MULTILINE)
 _SECURED = {"multipart/signed", "multipart/encrypted"}
@@ -71,8 +72,7 @@ class Defect(StrEnum):
 _NOT_TAKEN_APART = frozenset({Defect.TOO_MANY_PARTS, Defect.TOO_DEEP})
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One header field: octets [start, end), its CRLF and continuation lines included.
 
     `name` is in lower case; `value` is raw, with its folding, without the last line end;
@@ -230,11 +230,12 @@ class Message:
         return self.is_signed_or_encrypted or bool(self.defects & _NOT_TAKEN_APART)
 
     def _is_armored(self, part: Part) -> bool:
-        if part.encoding not in {"base64", "quoted-printable"}:
-            at = self.raw.find(b"-----BEGIN PGP ", part.body_start, part.end)
-            return at >= 0 and bool(_ARMOR.search(self.body(part)))
-        marked = part.encoding == "base64" or b"BEGIN PGP " in self.body(part)
-        return marked and bool(_ARMOR.search(self.content(part)))
+        if part.encoding == "base64":
+            return bool(_ARMOR.search(self.content(part)))
+        marker = b"BEGIN PGP " if part.encoding == "quoted-printable" else b"-----BEGIN PGP "
+        if self.raw.find(marker, part.body_start, part.end) < 0:
+            return False
+        return bool(_ARMOR.search(self.content(part)))
 
 
 def decode_transfer(body: bytes, encoding: str) -> bytes:
@@ -405,24 +406,24 @@ class _Scanner:
         """The header block at `start`: up to an empty line, a delimiter or no field."""
         raw, at = self.raw, start
         fields: list[Field] = []
-        while at < self.size:
-            opening = raw[at : at + 2]
-            if opening == b"\r\n" or opening[:1] == b"\n":
-                return _Header(tuple(fields), at, at + 1 + (opening == b"\r\n"), True)
-            if opening == b"--" and self._delimiter_at(at, raw.find(b"\n", at) + 1 or self.size):
-                break
-            match = _NAME.match(raw, at)
-            if not match:
-                break
+        while match := _FIELD.match(raw, at):
+            name, value = match.groups()
+            if name.startswith(b"--") and self._is_delimiter(at):
+                return _Header(tuple(fields), at, at, False)
             if len(fields) == MAX_FIELDS:
                 self.defects.add(Defect.TOO_MANY_FIELDS)
                 return self._cut_off(fields, at)
-            field = _VALUE.match(raw, match.end())
-            end = field.end() if field else self.size
-            value = raw[match.end() : end].rstrip(b"\r\n")
-            fields.append(Field(match.group(1).lower(), at, match.end(), end, value))
+            start, end = match.span("value")
+            fields.append(Field(name.lower(), at, start, end, value.rstrip(b"\r\n")))
             at = end
+        opening = raw[at : at + 2]
+        if opening == b"\r\n" or opening[:1] == b"\n":
+            return _Header(tuple(fields), at, at + 1 + (opening == b"\r\n"), True)
         return _Header(tuple(fields), at, at, False)
+
+    def _is_delimiter(self, line: int) -> bool:
+        after = self.raw.find(b"\n", line) + 1 or self.size
+        return self._delimiter_at(line, after) is not None
 
     def _cut_off(self, fields: list[Field], at: int) -> _Header:
         """A header of which the rest, from `at` to the empty line, is not taken apart."""
@@ -460,5 +461,7 @@ class _Scanner:
 
 
 def _repeated(root: Part) -> tuple[str, ...]:
-    names = [field.name.decode("ascii", "replace") for field in root.fields]
-    return tuple(name for name in _SINGLE if names.count(name) > 1)
+    names = [field.name for field in root.fields]
+    if len(set(names)) == len(names):
+        return ()
+    return tuple(name for name in _SINGLE if names.count(name.encode()) > 1)

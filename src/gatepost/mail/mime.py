@@ -19,6 +19,7 @@ MAX_VALUE_OCTETS = 8192
 
 _TYPE = re.compile(rb"[ \t\r\n]*([^\s;/()]+)[ \t]*/[ \t]*([^\s;()]+)")
 _PARAMETER = re.compile(rb"[ \t\r\n]*([^\s=;\"()]++)[ \t\r\n]*=[ \t\r\n]*")
+_TOKEN = re.compile(rb'[ \t\r\n"]*([^\s;"()]+)')
 _QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*+)"?', re.DOTALL)
 _BARE = re.compile(rb"[^;\r\n]*+")
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,3}))?(\*)?")
@@ -66,12 +67,16 @@ def _parse_content_type(value: bytes) -> ContentType:
 
 def first_token(value: bytes) -> str:
     """The first token of a value in lower case: `attachment`, `base64`; "" for none."""
-    match = re.match(rb'[ \t\r\n"]*([^\s;"()]+)', value[:MAX_VALUE_OCTETS])
+    if not value:
+        return ""
+    match = _TOKEN.match(value[:MAX_VALUE_OCTETS])
     return match.group(1).decode("ascii", "replace").lower() if match else ""
 
 
 def parse_disposition(value: bytes) -> tuple[str, str]:
     """The disposition and the file name of a Content-Disposition value."""
+    if not value:
+        return "", ""
     value = value[:MAX_VALUE_OCTETS]
     names = _parameters(value, 0).get("filename")
     return first_token(value), names.value if names else ""
@@ -79,7 +84,7 @@ def parse_disposition(value: bytes) -> tuple[str, str]:
 
 def unfold(value: bytes) -> bytes:
     """A raw field value on one line, without blanks around it (RFC 5322 §2.2.3)."""
-    return _FOLD.sub(b"", value).strip(b" \t\r\n")
+    return (_FOLD.sub(b"", value) if b"\n" in value else value).strip(b" \t\r\n")
 
 
 def decode_octets(value: bytes) -> str:

@@ -1,10 +1,10 @@
 """Header values: encoded words, and address lists that nobody can read in two ways."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatepost.mail.fields import decode_words, parse_mailboxes
+from gatepost.mail.fields import decode_words, parse_list, parse_mailboxes
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,15 @@ def test_reading_takes_linear_time():
     ):
         parse_mailboxes(text)
         decode_words(text)
+
+
+PIECES = st.sampled_from(
+    ["Anna", " ", "<", ">", "a@b.example", '"', "(", ")", ",", ";", ":", "[", "]", "@", "\\", "\n",
+     "=?utf-8?q?=C3=A5?=", "<a@b.example>", "\x1f", ""]
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.lists(PIECES, max_size=8).map("".join))
+def test_the_ordinary_mailbox_is_read_as_a_list_would_be(text):
+    assert parse_mailboxes(text) == parse_list(text)

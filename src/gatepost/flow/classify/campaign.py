@@ -56,11 +56,9 @@ def personal_words(traits: Traits) -> frozenset[str]:
 
 def _normalised(traits: Traits) -> str:
     """The subject without what differs between copies of one mailing."""
-    subject = _DIGITS.sub("0", _REPLY.sub("", traits.subject))
+    subject = _DIGITS.sub("0", _REPLY.sub("", traits.subject)).casefold()
     personal = personal_words(traits)
-    kept = (
-        word
-        for word in subject.casefold().split()
-        if not personal.intersection(_LETTERS.findall(word))
-    )
-    return " ".join(kept)[:MAX_NAME_CHARACTERS]
+    words = subject.split()
+    if not personal.isdisjoint(_LETTERS.findall(subject)):
+        words = [word for word in words if personal.isdisjoint(_LETTERS.findall(word))]
+    return " ".join(words)[:MAX_NAME_CHARACTERS]

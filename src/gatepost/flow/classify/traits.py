@@ -7,8 +7,9 @@ looks at the message again, except the fingerprint of the text.
 *Known limits:* of headers that rules do not name, only the usual ones are read.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gatepost.mail.fields import Mailbox, decode_words, parse_mailboxes
 from gatepost.mail.message import Message
@@ -17,6 +18,7 @@ STREAM_HEADER = "x-gatepost-stream"
 CAMPAIGN_HEADER = "x-gatepost-campaign"
 OVERRIDE_HEADER = "x-gatepost-override"
 
+_MAILBOXES = frozenset({b"from", b"sender", b"to", b"cc"})
 _ALWAYS = frozenset({"subject", "list-id", STREAM_HEADER, CAMPAIGN_HEADER, OVERRIDE_HEADER})
 
 
@@ -51,24 +53,32 @@ class Traits:
         return inside.partition(">")[0].strip().casefold()
 
 
-def read_traits(message: Message, header_names: Collection[str] = ()) -> Traits:
+def read_traits(message: Message, header_names: frozenset[str] = frozenset()) -> Traits:
     """The traits of `message`; `header_names` are further headers that rules look at."""
-    wanted = _ALWAYS.union(name.lower() for name in header_names)
+    wanted = _wanted(header_names)
     headers: dict[str, tuple[str, ...]] = {}
-    mailboxes: dict[bytes, list[Mailbox]] = {b"from": [], b"sender": [], b"to": [], b"cc": []}
+    mailboxes: dict[bytes, tuple[Mailbox, ...]] = {}
     from_fields = 0
     for field in message.root.fields:
-        if field.name in mailboxes:
-            from_fields += field.name == b"from"
-            mailboxes[field.name].extend(parse_mailboxes(field.text))
-        name = field.name.decode("ascii", "replace")
-        if name in wanted:
+        name = field.name
+        if name in _MAILBOXES:
+            from_fields += name == b"from"
+            mailboxes[name] = (*mailboxes.get(name, ()), *parse_mailboxes(field.text))
+        known_as = wanted.get(name)
+        if known_as:
             value = " ".join(decode_words(field.text).split())
-            headers[name] = (*headers.get(name, ()), value)
+            headers[known_as] = (*headers.get(known_as, ()), value)
     return Traits(
         headers=headers,
-        from_=tuple(mailboxes[b"from"]),
+        from_=mailboxes.get(b"from", ()),
         from_fields=from_fields,
-        sender=tuple(mailboxes[b"sender"]),
-        shown=(*mailboxes[b"to"], *mailboxes[b"cc"]),
+        sender=mailboxes.get(b"sender", ()),
+        shown=(*mailboxes.get(b"to", ()), *mailboxes.get(b"cc", ())),
     )
+
+
+@lru_cache(maxsize=16)
+def _wanted(header_names: frozenset[str]) -> Mapping[bytes, str]:
+    """The names to look for, as they stand in a scanned message, and as traits call them."""
+    names = _ALWAYS.union(name.lower() for name in header_names)
+    return {name.encode("ascii", "replace"): name for name in names}

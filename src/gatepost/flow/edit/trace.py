@@ -10,6 +10,7 @@ The comment `(Gatepost)` behind our name is how a loop is recognised (`passed_he
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = (
@@ -59,5 +60,10 @@ def received(
 
 def passed_here(received_values: Sequence[str], hostname: str) -> bool:
     """Whether one of the trace fields is ours: the message comes round (RFC 5321 §6.3)."""
-    ours = re.compile(rf"\bby\s+{re.escape(hostname)}\s+\(Gatepost\)", re.IGNORECASE)
+    ours = _mark_of(hostname)
     return any(ours.search(value) for value in received_values)
+
+
+@lru_cache(maxsize=16)
+def _mark_of(hostname: str) -> re.Pattern[str]:
+    return re.compile(rf"\bby\s+{re.escape(hostname)}\s+\(Gatepost\)", re.IGNORECASE)
