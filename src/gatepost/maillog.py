@@ -414,6 +414,11 @@ def stopping(grace_seconds: float) -> None:
     _log.info("stopping", grace_seconds=grace_seconds)
 
 
+def stop_cut_short(seconds: float) -> None:
+    """Something did not end in time; nothing is lost, and the next start takes it up."""
+    _log.warning("stopped before everything was done", seconds=seconds)
+
+
 def worker_ended(place: int, status: int) -> None:
     """A worker died, by a signal if `status` is negative; it is started again."""
     _log.error("worker ended, starting it again", worker=place, status=status)

@@ -1,8 +1,8 @@
 """One process of Gatepost: every room wired to the next, started and stopped in order.
 
 In: settings. Out: open listeners and mail that flows. `reload` puts a new configuration in
-force for everything that is decided from then on; what a socket or the store is bound to
-(addresses, ports, certificates' files, store, data_dir) takes a restart, and says so.
+force for everything that is decided from then on, and certificates for whoever greets next; what
+a socket or the store is bound to (addresses, ports, store, data_dir) takes a restart, and says so.
 
 *Fails:* `StoreUnavailable`, `WiringError`, `TextsError` or `OSError` from `start`; whatever
 was opened is closed again.
@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from gatepost.app.certificates import Certificates, without_certificates
 from gatepost import __version__, maillog
 from gatepost.app.composing import Composer
 from gatepost.app.correspondence import Correspondence
@@ -58,7 +59,7 @@ from gatepost.web.recipients import recipient_app
 from gatepost.web.server import Server, bind
 from gatepost.web.site import Site
 
-GRACE_SECONDS = 7.0  # all is over within ten
+GRACE_SECONDS = 6.0  # all is over within ten
 READY_SECONDS = 3.0
 
 
@@ -75,6 +76,7 @@ class Gateway:
         self._place = place or Place(0, 1)
         self._leads = self._place.number == 0
         self._stack = AsyncExitStack()
+        self._certificates = Certificates()
         self._leavings = Leavings()
         self.smtp: list[Listener] = []
         self.pages: Server | None = None
@@ -109,6 +111,7 @@ class Gateway:
         fixed = _bound_to_start(self._wiring.settings, settings)
         wiring = wire(settings)
         await self._remember_streams(wiring)
+        self._certificates.renew(settings.smtp)
         await asyncio.to_thread(self.texts.load, settings.pages.templates)
         self._wiring = wiring
         for listener in self.smtp:
@@ -282,7 +285,7 @@ class Gateway:
     def _listener(
         self, given: SmtpSettings, usage: Usage, passwords: Passwords, guesses: Guesses
     ) -> Listener:
-        context: ssl.SSLContext | None = tls_context(given)
+        context = self._certificates.context_of(given)
         return Listener(
             hostname=self._wiring.hostname,
             handler=self.returns if given.role == "returns" else self.inbound,
@@ -392,7 +395,7 @@ def _bound_to_start(old: Settings, new: Settings) -> Sequence[str]:
         if getattr(getattr(old, section), key) != getattr(getattr(new, section), key)
     ]
     whole: Mapping[str, tuple[object, object]] = {
-        "smtp": (old.smtp, new.smtp),
+        "smtp": (without_certificates(old.smtp), without_certificates(new.smtp)),
         "store": (old.store, new.store),
         "upstream": (old.upstream, new.upstream),
         "upstreams": (old.upstreams, new.upstreams),

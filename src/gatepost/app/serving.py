@@ -5,6 +5,7 @@ configuration that cannot be used, 3 for a store or an address that cannot be ha
 
 With several workers a `supervisor` keeps them running. They share the ports and the store; the
 first one does what only one needs to do. A second instance on the same data_dir is refused.
+A stop is over within ten seconds, a second signal ends it at once.
 
 *Known limits:* a supervisor reads the configuration only at its start, to know how many workers
 to run and how to log.
@@ -15,6 +16,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from gatepost.store.instance import AlreadyServed, only_instance
 
 GC_THRESHOLD = 20_000  # objects made and not freed, between looks at the youngest
 DONE, BAD_CONFIG, OUT_OF_REACH = 0, 2, 3
+STOP_SECONDS = 9.0  # everything is over within ten, whoever holds on
 
 
 def serve(path: Path, workers: int | None = None) -> int:
@@ -77,14 +80,12 @@ def _run(path: Path, settings: Settings, place: Place | None = None) -> int:
 
 
 async def _main(path: Path, settings: Settings, place: Place | None) -> int:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
+    stop = _stop_on_signals(loop, place)
     gateway = Gateway(settings, place=place)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if place is not None:
-        _on_end_of_input(loop, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
-    await gateway.start()
+    if not await _start(gateway, stop):
+        return DONE
     _settle_memory()
     reloads: set[asyncio.Task[None]] = set()
 
@@ -97,6 +98,60 @@ async def _main(path: Path, settings: Settings, place: Place | None) -> int:
     await stop.wait()
     await gateway.stop()
     return DONE
+
+
+def _stop_on_signals(loop: asyncio.AbstractEventLoop, place: Place | None) -> asyncio.Event:
+    """What is set when it is time to stop.
+
+    The second SIGTERM or SIGINT ends the process at once. A worker leaves that to its supervisor:
+    a key on the terminal reaches both, and is one wish.
+    """
+    stop = asyncio.Event()
+
+    def ask() -> None:
+        if not stop.is_set():
+            stop.set()
+            _end_in_any_case()
+        elif place is None:
+            os._exit(DONE)
+
+    loop.add_signal_handler(signal.SIGTERM, ask)
+    loop.add_signal_handler(signal.SIGINT, ask if place is None else _nothing)
+    if place is not None:
+        _on_end_of_input(loop, ask)
+    return stop
+
+
+def _nothing() -> None:
+    """The supervisor says when a worker is to end."""
+
+
+def _end_in_any_case() -> None:
+    """Ends the process in time although something holds it: a store, a thread, a name server.
+
+    That is no worse than a crash, which loses nothing: what was acknowledged is committed.
+    """
+
+    def end() -> None:
+        maillog.stop_cut_short(STOP_SECONDS)
+        os._exit(DONE)
+
+    timer = threading.Timer(STOP_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+
+
+async def _start(gateway: Gateway, stop: asyncio.Event) -> bool:
+    """Starts the gateway; false if it was told to stop before it was up. Raises what it raises."""
+    starting, told = asyncio.ensure_future(gateway.start()), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    starting.cancel()
+    await asyncio.wait({starting})
+    return False
 
 
 def _settle_memory() -> None:

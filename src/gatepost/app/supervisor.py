@@ -30,8 +30,9 @@ from prometheus_client.multiprocess import mark_process_dead
 from gatepost import maillog
 from gatepost.flow.accept.guessing import shared_memory
 
-STOP_SECONDS = 15.0
+STOP_SECONDS = 9.5  # workers end by themselves half a second sooner
 RESTART_PAUSE_SECONDS = 1.0
+_LOOK_SECONDS = 0.05
 _VARIABLE = "GATEPOST_WORKER"
 _METRICS = "metrics"
 _GUESSES_VARIABLE = "GATEPOST_GUESSES"
@@ -126,9 +127,18 @@ class Supervisor:
             if process.poll() is None:
                 process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
+        while any(one.poll() is None for one in self._workers.values()):
+            if time.monotonic() > deadline or self._is_told_again():
+                break
         for process in self._workers.values():
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+            process.wait()
+
+    def _is_told_again(self) -> bool:
+        try:
+            return self._signals.get(timeout=_LOOK_SECONDS) != signal.SIGHUP
+        except queue.Empty:
+            return False
