@@ -49,6 +49,8 @@ from gatepost.store.ids import to_text
 from gatepost.store.spool.rows import Claimed, Submission
 
 CHEAP_OCTETS = 64 * 1024
+TOGETHER_OCTETS = 4_000_000  # of copies that are made in one go
+MOST_TOGETHER = 100
 
 
 class Composer:
@@ -192,6 +194,11 @@ class Form:
         """Whether its copies carry signatures of ours."""
         return self._signed is not None
 
+    @property
+    def size(self) -> int:
+        """The octets of a copy."""
+        return self.plan.size if self._signed is None else self._signed.size
+
     def make(self, values: Mapping[Slot, bytes]) -> bytes:
         """One recipient's copy."""
         if self._signed is None:
@@ -233,6 +240,22 @@ class Ready:
     def cheap(self) -> bool:
         """Whether composing is not worth a thread: small and unsigned."""
         return not self.form.is_signed and self.form.plan.size < CHEAP_OCTETS
+
+    @property
+    def weight(self) -> int:
+        """The octets that are held as long as this is: of the plan, and what is signed of it."""
+        return self.form.plan.size * (2 if self.form.is_signed else 1)
+
+    @property
+    def together(self) -> int:
+        """For how many rows copies may be made at once."""
+        if not self.personal:
+            return MOST_TOGETHER
+        return max(1, min(MOST_TOGETHER, TOGETHER_OCTETS // self.form.size))
+
+    def weigh(self, rows: int) -> int:
+        """The octets of the copies for so many rows."""
+        return self.form.size * (rows if self.personal else -(-rows // MAX_RECIPIENTS))
 
     def copies(self, rows: Sequence[Claimed], decided_at: datetime) -> list[Copy]:
         """One copy per row for bulk mail; else one for up to 100 rows, body untouched."""

@@ -10,15 +10,14 @@ was opened is closed again.
 
 import asyncio
 import os
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from gatepost.app.certificates import Certificates, without_certificates
 from gatepost import __version__, maillog
+from gatepost.app.certificates import Certificates, without_certificates
 from gatepost.app.composing import Composer
 from gatepost.app.correspondence import Correspondence
 from gatepost.app.dossier import Dossiers
@@ -32,7 +31,7 @@ from gatepost.app.onward.configured import onward_for
 from gatepost.app.questions import questions_for
 from gatepost.app.supervisor import Place, inherited_guesses
 from gatepost.app.texts import FALLBACK, Texts
-from gatepost.app.wiring import Wiring, confirming, tls_context, wire
+from gatepost.app.wiring import Wiring, confirming, wire
 from gatepost.config import Settings
 from gatepost.config.gateway import SmtpSettings
 from gatepost.flow.accept.cellar import Cellar
@@ -76,8 +75,8 @@ class Gateway:
         self._place = place or Place(0, 1)
         self._leads = self._place.number == 0
         self._stack = AsyncExitStack()
-        self._certificates = Certificates()
         self._leavings = Leavings()
+        self._certificates = Certificates()
         self.smtp: list[Listener] = []
         self.pages: Server | None = None
         self.admin: Server | None = None
@@ -111,12 +110,13 @@ class Gateway:
         fixed = _bound_to_start(self._wiring.settings, settings)
         wiring = wire(settings)
         await self._remember_streams(wiring)
-        self._certificates.renew(settings.smtp)
         await asyncio.to_thread(self.texts.load, settings.pages.templates)
+        self._certificates.renew(settings.smtp)
         self._wiring = wiring
         for listener in self.smtp:
             listener.reconfigure(clients=self._wiring.clients, limits=self._wiring.limits)
         self.cellar.memory = settings.limits.memory // 2
+        self.outbound.limit_memory(settings.limits.memory // 2)
         self.outbound.forget_plans()
         self._configure_log()
         self._warn()
@@ -181,6 +181,7 @@ class Gateway:
             retry_for=self._retry_for,
             clock=self.store.now,
             quarantine_until=self._quarantine_until,
+            memory=self._wiring.settings.limits.memory // 2,
         )
 
     async def _start_outbound(self, stack: AsyncExitStack) -> None:

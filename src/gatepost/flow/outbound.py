@@ -33,6 +33,7 @@ from gatepost.flow.spool.queue import Queue
 from gatepost.flow.spool.schedule import STANDARD, UPSTREAMS_FAULT, Schedule, next_attempt
 from gatepost.flow.spool.states import after_review
 from gatepost.flow.transmit.copy import Copy
+from gatepost.flow.transmit.load import Load
 from gatepost.flow.transmit.pool import Pool
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import Message, scan
@@ -51,6 +52,7 @@ Given = TypeVarTuple("Given")
 IDLE_SECONDS = 2.0  # how long a row that fell due may wait unnoticed
 SETTLE_SECONDS = 2.0  # for the last outcomes to be written
 HELD_BACK = timedelta(seconds=1)
+MEMORY = 100_000_000  # octets
 SMALL = 16 * 1024  # octets; up to there a plan is made on the event loop
 FEEDERS = 2  # composing and waiting for the wire overlap
 
@@ -73,6 +75,17 @@ class Composed(Protocol):
     @property
     def cheap(self) -> bool: ...  # noqa: D102
 
+    @property
+    def weight(self) -> int:
+        """The octets that are held as long as this is."""
+
+    @property
+    def together(self) -> int:
+        """For how many rows copies may be made at once."""
+
+    def weigh(self, rows: int) -> int:
+        """The octets of the copies for so many rows."""
+
     def copies(self, rows: Sequence[Claimed], decided_at: datetime) -> list[Copy]:
         """One copy per row for bulk mail, one for all rows otherwise; each with its `Tag`."""
 
@@ -81,7 +94,8 @@ class Outbound:
     """Everything between a claim and its outcome.
 
     `compose` plans the edits of a submission (in a thread, unless it is small); `load` fetches
-    a content that is not in hand; `retry_for` says how long an upstream is tried.
+    a content that is not in hand; `retry_for` says how long an upstream is tried. `memory` is
+    what large messages may take here, half for plans and messages, half for copies.
     """
 
     def __init__(
@@ -94,6 +108,7 @@ class Outbound:
         retry_for: Callable[[str], timedelta],
         clock: Callable[[], datetime],
         quarantine_until: Callable[[datetime], datetime],
+        memory: int = MEMORY,
     ) -> None:
         self._queue = queue
         self._policy = policy
@@ -102,7 +117,8 @@ class Outbound:
         self._retry_for = retry_for
         self._clock = clock
         self._quarantine_until = quarantine_until
-        self._hand: Hand[Composed] = Hand()
+        self._hand: Hand[Composed] = Hand(memory // 2)
+        self._burden = Load(memory // 2)
         self._pools: Mapping[str, Pool] = {}
         self._threads = ThreadPoolExecutor(FEEDERS, thread_name_prefix="compose")
         self._wake = asyncio.Event()
@@ -150,6 +166,10 @@ class Outbound:
     def wake(self) -> None:
         """Something may be due in the store."""
         self._wake.set()
+
+    def limit_memory(self, memory: int) -> None:
+        """What large messages may take from now on."""
+        self._hand.kept_bytes_limit = self._burden.limit = memory // 2
 
     def on_health(self, upstream: str, healthy: bool, reply: str = "") -> None:
         """Told when an upstream went away, and why, or is back."""
@@ -208,6 +228,7 @@ class Outbound:
             for row, recipient, outcome in zip(tag.rows, copy.recipients, outcomes, strict=True)
         ]
         self._hand.release(tag.rows)
+        self._burden.give(tag.rows[0].upstream, len(copy.content))
         self._queue.mark(marks)
         self._note(tag.rows, marks)
         low = self._more and self._hand.is_low(tag.rows[0].upstream)
@@ -332,14 +353,19 @@ class Outbound:
 
     def _start_feeders(self, upstream: str) -> None:
         loop = asyncio.get_running_loop()
-        self._feeders[upstream] = [loop.create_task(self._feed(upstream)) for _ in range(FEEDERS)]
+        feeds = [self._feed(upstream) for _ in range(FEEDERS)]
+        # Where large copies wait for room, other mail still gets its turn.
+        feeds.append(self._feed(upstream, urgent_only=True))
+        self._feeders[upstream] = [loop.create_task(feed) for feed in feeds]
 
-    async def _feed(self, upstream: str) -> None:
+    async def _feed(self, upstream: str, *, urgent_only: bool = False) -> None:
         pool = self._pools[upstream]
         while True:
-            work = await self._hand.next(upstream)
+            work = await self._hand.next(upstream, urgent_only=urgent_only)
             try:
-                copies = await self._copies(work)
+                composed = await self._composed(work)
+                work = self._hand.cut(work, composed.together)
+                copies = await self._copies(work, composed)
             except asyncio.CancelledError:
                 self._give_back([work])
                 raise
@@ -357,17 +383,26 @@ class Outbound:
                         await pool.wait_for_room()
                 except asyncio.CancelledError:
                     for unsent in copies[place:]:
+                        self._burden.give(upstream, len(unsent.content))
                         self._end(unsent.tag.rows, State.READY)  # type: ignore[attr-defined]
                     raise
                 pool.put(copy)
 
-    async def _copies(self, work: Work) -> list[Copy]:
-        composed = await self._composed(work)
-        if composed.cheap and len(work.rows) <= 2:
-            return composed.copies(work.rows, work.decided_at)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, composed.copies, work.rows, work.decided_at
-        )
+    async def _copies(self, work: Work, composed: Composed) -> list[Copy]:
+        upstream, octets = work.rows[0].upstream, composed.weigh(len(work.rows))
+        await self._burden.take(upstream, octets)
+        made = 0
+        try:
+            if composed.cheap and len(work.rows) <= 2:
+                copies = composed.copies(work.rows, work.decided_at)
+            else:
+                copies = await asyncio.get_running_loop().run_in_executor(
+                    self._threads, composed.copies, work.rows, work.decided_at
+                )
+            made = sum(len(copy.content) for copy in copies)
+            return copies
+        finally:
+            self._burden.add(upstream, made - octets)
 
     async def _composed(self, work: Work) -> Composed:
         composed = self._hand.plan_of(work.submission.id)
@@ -376,10 +411,21 @@ class Outbound:
         key = self._configuration, work.submission.id
         planning = self._planning.get(key)
         if planning is None:  # the feeders share one planning of a submission
-            planning = asyncio.ensure_future(self._plan(work))
+            planning = asyncio.ensure_future(self._plan_with_room(work))
             self._planning[key] = planning
             planning.add_done_callback(lambda _: self._planning.pop(key))
         return await asyncio.shield(planning)
+
+    async def _plan_with_room(self, work: Work) -> Composed:
+        """Planning takes the message and the plan, as long as it lasts."""
+        upstream, octets = work.rows[0].upstream, 2 * work.submission.size
+        if octets <= SMALL:
+            return await self._plan(work)
+        await self._burden.take(upstream, octets)
+        try:
+            return await self._plan(work)
+        finally:
+            self._burden.give(upstream, octets)
 
     async def _plan(self, work: Work) -> Composed:
         submission, configuration = work.submission, self._configuration
@@ -388,9 +434,9 @@ class Outbound:
             content = await self._load(submission.id)
             message = await self._run(len(content), scan, content)
         composed = await self._run(len(message.raw), self._compose, submission, message)
-        wanted_again = submission.recipients > len(work.rows)
+        wanted_again = submission.recipients > min(len(work.rows), composed.together)
         if wanted_again and configuration == self._configuration:
-            self._hand.keep_plan(submission.id, composed, len(message.raw))
+            self._hand.keep_plan(submission.id, composed, composed.weight)
         return composed
 
     async def _run(self, size: int, work: Callable[[*Given], T], *given: *Given) -> T:

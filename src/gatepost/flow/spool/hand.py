@@ -28,7 +28,7 @@ IN_HAND = 4000  # recipients of one upstream, claimed and not finished
 URGENT_RESERVE = 500  # more than these, for mail that is not bulk
 BULK_AT_A_TIME = 16
 TOGETHER = 100  # recipients in one transaction (RFC 5321 §4.5.3.1.8)
-KEPT_BYTES = 64_000_000
+KEPT_BYTES = 50_000_000
 KEPT_PLANS = 256
 FIELD_BYTES = 400  # what a scanned field costs beside its octets, about
 
@@ -45,7 +45,8 @@ class Work:
 class Hand(Generic[P]):
     """Claimed rows, in the order in which they will be sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
+        self.kept_bytes_limit = kept_bytes
         self._waiting: dict[str, tuple[deque[Work], deque[Work]]] = {}
         self._news: dict[str, asyncio.Event] = {}
         self._counts: Counter[str] = Counter()
@@ -84,16 +85,31 @@ class Hand(Generic[P]):
             self._news[upstream].set()
             self._counts[upstream] += len(members)
 
-    async def next(self, upstream: str) -> Work:
-        """The next work for `upstream`; waits until there is some."""
+    async def next(self, upstream: str, *, urgent_only: bool = False) -> Work:
+        """The next work for `upstream`; waits until there is some.
+
+        `urgent_only` leaves bulk mail to others.
+        """
         urgent, patient = self._lane(upstream)
         while True:
             if urgent:
                 return urgent.popleft()
-            if patient:
+            if patient and not urgent_only:
                 return patient.popleft()
             self._news[upstream].clear()
             await self._news[upstream].wait()
+
+    def cut(self, work: Work, count: int) -> Work:
+        """The first `count` rows of `work`; the others are the next work again."""
+        if len(work.rows) <= count:
+            return work
+        first, rest = work.rows[:count], work.rows[count:]
+        upstream = first[0].upstream
+        urgent, patient = self._lane(upstream)
+        lane = patient if work.submission.kind is Kind.BULK else urgent
+        lane.appendleft(Work(work.submission, rest, work.decided_at))
+        self._news[upstream].set()
+        return Work(work.submission, first, work.decided_at)
 
     def release(self, rows: Iterable[Claimed]) -> None:
         """These rows have ended or were given back."""
@@ -144,11 +160,11 @@ class Hand(Generic[P]):
 
     def _trim(self) -> None:
         while len(self._plans) > 1 and (
-            self._kept_bytes > KEPT_BYTES or len(self._plans) > KEPT_PLANS
+            self._kept_bytes > self.kept_bytes_limit or len(self._plans) > KEPT_PLANS
         ):
             _, (_, size) = self._plans.popitem(last=False)
             self._kept_bytes -= size
-        while len(self._messages) > 1 and self._kept_bytes > KEPT_BYTES:
+        while len(self._messages) > 1 and self._kept_bytes > self.kept_bytes_limit:
             _, message = self._messages.popitem(last=False)
             self._kept_bytes -= _weight(message)
 
