@@ -16,7 +16,6 @@ The largest needs some 30 GB of disk for as long as it runs, and none afterwards
 """
 
 import argparse
-import asyncio
 import os
 import random
 import statistics
@@ -34,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import filling
 from contenders import Gatepost
+from crowd import give
 from report import put_section
 from traffic import Sink, write_mail
 
@@ -42,7 +42,6 @@ from support.postfix import free_port
 
 SMALL = 20_000
 EACH = 5  # events of one person
-SESSIONS = 20
 BATCH = 1000  # recipients of one message
 IDLE_SECONDS = 10
 GOAL = 0.5  # of the rate with an empty store
@@ -97,70 +96,12 @@ class Grown(Gatepost):
         if not queued.exists():
             begun = time.monotonic()
             mail = envelopes(self, chance, count // BATCH, BATCH, "waiting@acme.example")
-            uvloop.run(give(self.port, mail, content))
+            uvloop.run(give(self.port, [(one, content) for one in mail]))
             queued.touch()
             print(f"  queued {count:,} in {time.monotonic() - begun:.0f} s", flush=True)
 
     def person(self, number):
         return filling.address(number)
-
-
-# --- the generator -----------------------------------------------------------------------
-
-
-class Session(asyncio.Protocol):
-    """One kept connection: gives the messages that `more` yields, envelope in one write."""
-
-    def __init__(self, more, content, over):
-        self._more, self._content, self._over = more, content, over
-        self._buffer, self._step = b"", "greeting"
-
-    def connection_made(self, transport):
-        self._transport = transport
-
-    def data_received(self, data):
-        *lines, self._buffer = (self._buffer + data).split(b"\r\n")
-        for line in lines:
-            if line[:1] not in b"23":
-                self._fail(line)
-            elif line[3:4] != b"-":
-                self._heard(line)
-
-    def _heard(self, line):
-        if self._step == "greeting":
-            self._step = "hello"
-            self._transport.write(b"EHLO crowd.example\r\n")
-        elif line.startswith(b"354"):
-            self._step = "dot"
-            self._transport.write(self._content)
-        elif self._step in {"hello", "dot"}:
-            envelope = next(self._more, None)
-            self._step = "envelope"
-            if envelope is None:
-                self._over.set_result(None)
-                self._transport.close()
-            else:
-                self._transport.write(envelope)
-
-    def _fail(self, line):
-        if not self._over.done():
-            self._over.set_exception(RuntimeError(f"the server said {line!r}"))
-
-    def connection_lost(self, _error):
-        if not self._over.done():
-            self._over.set_exception(RuntimeError("the server closed a connection"))
-
-
-async def give(port, envelopes, content):
-    """Sends a message for each of `envelopes`, on as many connections as are of use."""
-    loop, more = asyncio.get_running_loop(), iter(envelopes)
-    ends = []
-    for _ in range(min(SESSIONS, len(envelopes))):
-        ends.append(over := loop.create_future())
-        await loop.create_connection(
-            lambda over=over: Session(more, content, over), "127.0.0.1", port
-        )
-    await asyncio.gather(*ends)
 
 
 def envelopes(gateway, chance, messages, recipients, sender="news@acme.example"):
@@ -222,7 +163,7 @@ def measure(people, queued, rounds, workers, keep):
 
 def _turn(gateway, sink, mail, copies, content):
     target, cpu, begun = sink.taken + copies, gateway.tree.cpu_seconds(), time.monotonic()
-    uvloop.run(give(gateway.port, mail, content))
+    uvloop.run(give(gateway.port, [(one, content) for one in mail]))
     sink.wait_for(target)
     seconds = time.monotonic() - begun
     time.sleep(0.3)

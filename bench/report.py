@@ -148,7 +148,9 @@ towards
 - Haraka 3.1.1 with `queue/smtp_forward`, one process per core; aiosmtpd joined to aiosmtplib as in
   `bench/naive.py`. Both hand over while the client waits, and write nothing to disk.
 - The bare client: `bench/bare.py`, ten connections.
-- Generator: smtp-source, 20 sessions at most. Sink: smtp-sink, with PIPELINING. All on loopback,
+- Generator: smtp-source, 20 sessions at most, which sends the same text in each message, and a
+  text that Gatepost has just edited is not edited again; so (p) comes from `bench/crowd.py`,
+  which changes a line in text and HTML of each. Sink: smtp-sink, with PIPELINING. All on loopback,
   all on this machine, all queues on the same file system.
 
 ## The machine

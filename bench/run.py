@@ -47,6 +47,10 @@ WORKLOADS = (
         kept_connections=True, peers=RELAYS,
     ),
     Workload(
+        "p", "the same, each message with a text of its own", 4.0, 5000,
+        kept_connections=True, personal=True, peers=("Postfix", "aiosmtpd"),
+    ),
+    Workload(
         "c", "1,000 recipients per message, a copy each", 6.0, 15, 1000,
         peers=("Postfix", "aiosmtpd"),
     ),
@@ -62,7 +66,7 @@ FOLDER = "/var/tmp"  # on disk, where /tmp may be memory
 def main():
     """Measures, prints and writes."""
     options = _options()
-    only = options.only or "abcde"
+    only = options.only or "abpcde"
     workloads = [w for w in WORKLOADS if w.key in only]
     if options.quick:
         workloads = [replace(w, messages=max(1, w.messages // 2)) for w in workloads]
@@ -139,7 +143,7 @@ def _options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--rounds", type=int, help="how often each is measured")
-    parser.add_argument("--only", metavar="abcde", help="these workloads; nothing is written")
+    parser.add_argument("--only", metavar="abpcde", help="these workloads; nothing is written")
     parser.add_argument(
         "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes of Gatepost"
     )

@@ -41,6 +41,7 @@ class Workload:
     recipients: int = 1
     kept_connections: bool = False
     signed: bool = False
+    personal: bool = False  # each message has a text of its own
     octets: int = 4_000
     peers: tuple[str, ...] = ()  # besides Gatepost; the ratio is to the first, ...
     instead: str = ""  # ... or to its rate in this other workload
@@ -106,12 +107,14 @@ def run(workload, ports, sink, mail):
     for generator in generators:
         _, said = generator.communicate(timeout=PATIENCE_SECONDS)
         if generator.returncode:
-            raise TrafficError(f"smtp-source: {said.strip()}")
+            raise TrafficError(f"the generator: {said.strip()}")
     sink.wait_for(target)
     return time.monotonic() - begun
 
 
 def _command(workload, port, mail, messages, sessions):
+    if workload.personal:
+        return [sys.executable, Path(__file__).with_name("crowd.py"), port, mail, messages]
     return [
         "smtp-source", "-N", "-F", mail, "-f", sender(workload), "-t", RECIPIENT,
         "-s", min(sessions, messages), "-m", messages, "-r", workload.recipients,
