@@ -53,6 +53,7 @@ IDLE_SECONDS = 2.0  # how long a row that fell due may wait unnoticed
 SETTLE_SECONDS = 2.0  # for the last outcomes to be written
 HELD_BACK = timedelta(seconds=1)
 MEMORY = 100_000_000  # octets
+COUNT_SECONDS = 0.1  # a metric is changed once for all copies of such a while
 SMALL = 16 * 1024  # octets; up to there a plan is made on the event loop
 FEEDERS = 2  # composing and waiting for the wire overlap
 
@@ -127,6 +128,8 @@ class Outbound:
         self._stopping = False
         self._more = True  # the last claim found something
         self._tally: Counter[str] = Counter()
+        self._attempts: Counter[tuple[str, str]] = Counter()  # by stream and state
+        self._counting: asyncio.TimerHandle | None = None
         self._planning: dict[tuple[int, int], asyncio.Future[Composed]] = {}
         self._configuration = 0  # plans made under an earlier one are not kept
 
@@ -159,6 +162,9 @@ class Outbound:
             self._give_back(self._hand.empty(upstream))
         with suppress(TimeoutError):
             await asyncio.wait_for(self._queue.settle(), SETTLE_SECONDS)
+        if self._counting is not None:
+            self._counting.cancel()
+            self._count_attempts()
         if self._queue.unwritten:
             maillog.outcomes_lost(self._queue.unwritten)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -208,8 +214,9 @@ class Outbound:
         assert isinstance(tag, Tag)  # noqa: S101  every copy is made by `Composed`
         if not self._queue.may_begin(tag.rows):
             return False
-        return not any(
-            self._queue.fresh.stops(
+        fresh = self._queue.fresh
+        return fresh.is_quiet or not any(
+            fresh.stops(
                 row.subject,
                 row.submission.sender,
                 row.submission.stream,
@@ -230,9 +237,8 @@ class Outbound:
         self._hand.release(tag.rows)
         self._burden.give(tag.rows[0].upstream, len(copy.content))
         self._queue.mark(marks)
-        self._note(tag.rows, marks)
-        low = self._more and self._hand.is_low(tag.rows[0].upstream)
-        if low or any(mark.state is State.READY for mark in marks):
+        back = self._note(tag.rows, marks)
+        if back or (self._more and self._hand.is_low(tag.rows[0].upstream)):
             self._wake.set()
 
     def report(self) -> None:
@@ -241,15 +247,29 @@ class Outbound:
             maillog.results(self._tally)
             self._tally = Counter()
 
-    def _note(self, rows: Sequence[Claimed], marks: Sequence[Marked]) -> None:
+    def _note(self, rows: Sequence[Claimed], marks: Sequence[Marked]) -> bool:
+        """Counts and logs; whether a row is ready again."""
+        back = False
         for row, mark in zip(rows, marks, strict=True):
             self._tally[mark.state] += 1
+            self._attempts[row.submission.stream, mark.state] += 1
+            back = back or mark.state is State.READY
             if mark.state is State.FAILED or (mark.state is State.DEFERRED and mark.counted):
                 maillog.attempt_failed(
                     to_text(row.submission.id), row.recipient.address.key, mark.state,
                     row.attempts, mark.reply,
                 )  # fmt: skip
-        maillog.attempted(rows[0].submission.stream, marks[0].state, len(marks))
+        if self._counting is None:
+            loop = asyncio.get_running_loop()
+            self._counting = loop.call_later(COUNT_SECONDS, self._count_attempts)
+        return back
+
+    def _count_attempts(self) -> None:
+        """Hands the metrics what was counted since the last time."""
+        self._counting = None
+        attempts, self._attempts = self._attempts, Counter()
+        for (stream, state), count in attempts.items():
+            maillog.attempted(stream, state, count)
 
     def _marked(self, row: Claimed, outcome: Outcome, *, relayed: bool) -> Marked:
         reply = str(outcome.reply)

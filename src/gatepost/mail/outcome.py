@@ -1,7 +1,7 @@
 """What came of an attempt to hand a copy to upstream."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from gatepost.mail.reply import Reply
 
@@ -24,8 +24,7 @@ class Scope(StrEnum):
     UPSTREAM = "upstream"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One attempt's end. `reply` is upstream's, or one in its form for trouble without any.
 
     `dsn_passed` is false where upstream took the copy and knows no DSN: it will never say what

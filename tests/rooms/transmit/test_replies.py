@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost.flow.transmit import replies
-from gatepost.flow.transmit.replies import GarbledError, ReplyReader
+from gatepost.flow.transmit.replies import GarbledError, ReplyReader, turn
 
 STREAM = (
     b"250 ok\r\n250-one\r\n250-two\r\n250 three\r\n354\r\n550 5.1.1 nobody\n421-\r\n421 bye\r\n"
@@ -73,3 +73,29 @@ def test_the_empty_reader_says_so():
     reader = ReplyReader()
     assert reader.feed(b"250-half\r\n") == []
     assert not reader.is_empty
+
+
+LINES = st.tuples(
+    st.sampled_from([b"250", b"354", b"251", b"550", b"421", b"25"]),
+    st.sampled_from([b" ", b"-", b""]),
+    st.text("a. \r\n-", max_size=6).map(str.encode) | st.just(b"x" * 501),
+    st.sampled_from([b"\r\n", b"\n", b""]),
+).map(b"".join)
+TURN = st.tuples(*[st.just(b"250 ok\r\n") | LINES] * 3, st.just(b"354 go\r\n") | LINES)
+
+
+@given(TURN.map(b"".join))
+def test_a_turn_is_told_only_where_the_reader_finds_the_same(data):
+    text = turn(data)
+    if text is not None:
+        reader = ReplyReader()
+        found = reader.feed(data)
+        assert [code for code, _ in found] == [250, 250, 250, 354]
+        assert found[0][1] == text
+        assert reader.is_empty
+
+
+def test_an_ordinary_turn_is_told():
+    assert (
+        turn(b"250 2.0.0 Ok: 4F\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 End\r\n") == b"2.0.0 Ok: 4F"
+    )

@@ -33,6 +33,11 @@ class FreshWithdrawals:
     def __len__(self) -> int:
         return len(self._since)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing that could stop any copy."""
+        return not (self._since or self._stopped_campaigns or self._frozen_senders)
+
     def add(self, subject: int, sender: str, stream: str, at: datetime) -> None:
         """Note a withdrawal known at `at`; `sender` "" stands for all senders (erasure)."""
         key = subject, sender, stream

@@ -80,6 +80,7 @@ class Queue:
         self.fresh = FreshWithdrawals()
         self._store = store
         self._lease = lease
+        self._young_seconds = lease.total_seconds() / 2
         self._retry_after = retry_after
         self._held: dict[int, float] = {}  # when its lease was last asked for, by row
         self._pace = Pace(lease / 4)
@@ -93,8 +94,8 @@ class Queue:
 
     def may_begin(self, rows: Sequence[Claimed]) -> bool:
         """Whether these rows are still ours, and their leases young enough to begin with them."""
-        too_old = elapsed() - self._lease.total_seconds() / 2
-        return all(self._held.get(row.id, -math.inf) > too_old for row in rows)
+        too_old, held = elapsed() - self._young_seconds, self._held
+        return min([held.get(row.id, -math.inf) for row in rows]) > too_old
 
     async def put(self, job: PutJob) -> PutResult:
         """Accepts a submission; it is durable on return."""

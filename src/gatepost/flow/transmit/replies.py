@@ -7,15 +7,31 @@ of `text` joined by "\n" and still bytes, since most replies are never looked at
 lines before it; after that nothing can be matched to its command any more.
 """
 
+import re
+
 MAX_LINE = 4096  # RFC 5321 says 512; real servers exceed it with URLs
 MAX_REPLY = 65536
 
+# The end of one copy and the opening of the next, as nearly all reads of a mailing have it.
+_TURN = re.compile(
+    rb"250 ([^\r\n]{0,500})\r\n"
+    rb"250 [^\r\n]{0,500}\r\n250 [^\r\n]{0,500}\r\n354 [^\r\n]{0,500}\r\n"
+)
 _CODES = {b"%d" % code: code for code in range(200, 600)}
 _LAST = frozenset({b" ", b"\r", b""})
 
 
 class GarbledError(Exception):
     """What upstream said is no SMTP."""
+
+
+def turn(data: bytes) -> bytes | None:
+    """The text of the first reply, where `data` is just 250 to content, and 250, 250 and 354.
+
+    `None` where it is anything else; the same replies may then come out of `ReplyReader`.
+    """
+    found = _TURN.fullmatch(data)
+    return found[1] if found else None
 
 
 class ReplyReader:

@@ -33,7 +33,7 @@ import aiosmtplib
 from gatepost.flow.transmit import commands, trouble
 from gatepost.flow.transmit.commands import Offer
 from gatepost.flow.transmit.copy import Copy
-from gatepost.flow.transmit.replies import GarbledError, ReplyReader
+from gatepost.flow.transmit.replies import GarbledError, ReplyReader, turn
 from gatepost.flow.transmit.route import Timeouts
 from gatepost.flow.transmit.transaction import Mode, Transaction, Want
 from gatepost.flow.transmit.trouble import Stage
@@ -133,6 +133,10 @@ class Session(asyncio.Protocol):
         """Matches replies to commands, then writes all that has become possible."""
         if self._ended:
             return
+        text = turn(data) if self._is_in_step() else None
+        if text is not None:
+            self._take_turn(text)
+            return
         try:
             replies = self._reader.feed(data)
             for code, text in replies:
@@ -145,6 +149,25 @@ class Session(asyncio.Protocol):
         if replies:
             self._since = self._loop.time()
             self._advance(WINDOW)
+
+    def _is_in_step(self) -> bool:
+        """Whether one copy waits for its end, and the next for its three replies."""
+        flight = self._flight
+        return (
+            len(flight) == 2
+            and flight[0].awaits_end
+            and flight[1].is_simple
+            and self._reader.is_empty
+        )
+
+    def _take_turn(self, text: bytes) -> None:
+        """What `_take` would do with the four replies of a turn, at half the price."""
+        first, second = self._flight
+        first.take(250, text, used=self.used)
+        self._finish(first)
+        second.take_opening()
+        self._since = self._loop.time()
+        self._advance(WINDOW)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         """Upstream, or the network, ended the connection."""

@@ -150,6 +150,23 @@ class Transaction:
             self.leaves_open = True
             self._finish(Stage.DATA, code, text, used)
 
+    @property
+    def awaits_end(self) -> bool:
+        """Whether the next reply is the last one, to content that somebody is to get."""
+        return self.content_sent and self._accepted > 0 and self._position == self._rcpts + 2
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether MAIL, one RCPT and DATA are all that was written, and nothing is answered."""
+        return self._position == _MAIL and self._rcpts == 1 and self.mode is Mode.PIPELINED
+
+    def take_opening(self) -> None:
+        """Takes 250, 250 and 354 at once, where it `is_simple`: what three `take` would do."""
+        self.begun = True
+        self._accepted = 1
+        self._position = 3
+        self.wants = Want.CONTENT
+
     def outcomes(self, rest: Outcome) -> Sequence[Outcome]:
         """One outcome per recipient; `rest` for those whom no reply decided."""
         rest = self._refusal or self._final or rest

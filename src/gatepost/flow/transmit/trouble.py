@@ -187,7 +187,10 @@ def read(code: int, text: str) -> Reply:
     """
     found = ""
     lines = []
-    for line in _CONTROLS.sub(" ", text[:_MAX_TEXT].replace("\r", "")).split("\n"):
+    text = text[:_MAX_TEXT]
+    if not text.isprintable():
+        text = _CONTROLS.sub(" ", text.replace("\r", ""))
+    for line in text.split("\n"):
         match = _ENHANCED.match(line)
         if match and int(match.group(1)) == code // 100:
             found = found or match.group().strip()
