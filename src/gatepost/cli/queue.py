@@ -107,17 +107,32 @@ def _change(
 ) -> None:
     selection.check_choice(ids, everything=everything)
     with desk_of(ctx).store() as store:
-        wanted = ids or [row.id for row in _rows(store, change.states, None)]
-        changed = store.write_now(lambda tx: change.make(tx, wanted))
+        if ids:
+            changed = store.write_now(lambda tx: change.make(tx, ids))
+        else:
+            changed = _change_all(store, change)
     selection.report(change.done, ids or changed, changed, change.why_not)
 
 
+def _change_all(store: Store, change: Change) -> list[int]:
+    """In slices, so that mail is not held up."""
+    changed: list[int] = []
+    for page in _pages(store, change.states, None):
+
+        def make(tx: Tx, page: Sequence[int] = page) -> list[int]:
+            return change.make(tx, page)
+
+        changed += store.write_now(make)
+    return changed
+
+
 def _rows(store: Store, states: Sequence[State], upstream: str | None) -> Iterator[QueueRow]:
-    return selection.pages(
-        lambda after: store.read_now(
-            lambda tx: spool.list_queue(
-                tx, states=states, upstream=upstream, after=after, limit=selection.PAGE
-            )
-        ),
-        lambda row: row.id,
-    )
+    for page in _pages(store, states, upstream):
+        yield from store.read_now(partial(spool.list_rows, ids=page, states=states))
+
+
+def _pages(store: Store, states: Sequence[State], upstream: str | None) -> Iterator[Sequence[int]]:
+    """The ids of all these rows, as they are now, page by page."""
+    ids = store.read_now(partial(spool.open_ids, states=states, upstream=upstream))
+    for start in range(0, len(ids), selection.PAGE):
+        yield list(ids[start : start + selection.PAGE])
