@@ -1,0 +1,180 @@
+"""The real program in processes that kill themselves (SIGKILL) at a named point.
+
+    with Nursery() as nursery:
+        gateway = Mortal(folder, nursery, upstream_port=up.port)
+        gateway.start(death="accept/committed")     # `gatepost serve`, doomed
+        ...
+        gateway.process.wait()                      # -9
+        gateway.start()                             # and again, to live
+
+One process loads all rooms once; each program is a fork of it that runs gatepost's own `main`, so
+that a start costs what the program's start costs and not what Python's does. `support.deaths`
+has the points. What the program does every few minutes it does at once here.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from support.program import Program
+
+TESTS = Path(__file__).parents[1]
+
+
+class Nursery:
+    """The process that all programs are forks of."""
+
+    def __enter__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "support.dying"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(TESTS), "PYTHONFAULTHANDLER": "1"},
+        )
+        return self
+
+    def __exit__(self, *_):
+        self._process.stdin.close()
+        self._process.wait()
+
+    def run(self, folder, log, words, death=""):
+        """Starts gatepost with these arguments."""
+        order = {"folder": str(folder), "log": str(log), "words": words, "death": death}
+        return Offspring(self, self.ask(order))
+
+    def ask(self, order):
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+
+class Offspring:
+    """One program, with the methods of `subprocess.Popen` that tests use."""
+
+    def __init__(self, nursery, pid):
+        self._nursery = nursery
+        self.pid = pid
+        self.returncode = None
+
+    def poll(self):
+        if self.returncode is None:
+            self.returncode = self._nursery.ask({"poll": self.pid})
+        return self.returncode
+
+    def wait(self, seconds=30):
+        for _ in range(int(seconds * 200)):
+            if self.poll() is not None:
+                return self.returncode
+            time.sleep(0.005)
+        raise TimeoutError(f"process {self.pid} lives on")
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+class Mortal(Program):
+    """A `Program` whose start may name the point of its death."""
+
+    def __init__(self, folder, nursery, **more):
+        super().__init__(folder, **more)
+        self._nursery = nursery
+        self._death = ""
+
+    def start(self, death=""):
+        words = ["--config", str(self.config), "serve", *self.options]
+        self.process = self._nursery.run(self.folder, self.log_file, words, death)
+        if death:
+            self._wait_until_ready_or_dead()
+        else:
+            self.wait_until_ready()
+
+    def command_dies(self, death, *words):
+        """Runs a command that is to die at that point."""
+        words = ["--config", str(self.config), *map(str, words)]
+        process = self._nursery.run(self.folder, self.log_file, words, death)
+        assert process.wait() == -signal.SIGKILL, self.log()[-3000:]
+
+    def wait_for_death(self, seconds=30):
+        """Returns when the program has died at its point, and of nothing else."""
+        assert self.process.wait(seconds) == -signal.SIGKILL, self.log()[-3000:]
+
+    def _wait_until_ready_or_dead(self):
+        for _ in range(3000):
+            if self.process.poll() is not None or self.is_ready():
+                return
+            time.sleep(0.01)
+        raise RuntimeError(f"gatepost is not ready:\n{self.log()}")
+
+
+def main():
+    """The nursery's life: orders come by line, until nobody is there to give them."""
+    import gatepost.__main__
+    import gatepost.app.serving
+    import gatepost.cli  # noqa: F401
+
+    children = {}
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "poll" in order:
+            answer = _poll(children, order["poll"])
+        else:
+            answer = os.fork()
+            if not answer:
+                _live(order)
+            children[answer] = None
+        print(json.dumps(answer), flush=True)
+    for pid, status in children.items():
+        if status is None:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _poll(children, pid):
+    if children[pid] is None:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            children[pid] = os.waitstatus_to_exitcode(status)
+    return children[pid]
+
+
+def _live(order):
+    """The fork becomes the program."""
+    from support import deaths
+
+    status = 70
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.chdir(order["folder"])
+        deaths.hurry()
+        if order["death"]:
+            deaths.doom(order["death"])
+        sys.argv = ["gatepost", *order["words"]]
+        import gatepost.__main__
+
+        gatepost.__main__.main()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
