@@ -18,7 +18,7 @@ from gatepost.cli.store_moving import migrate_to
 from gatepost.store import upkeep
 from gatepost.store.engine import Store
 from gatepost.store.instance import AlreadyServed, only_instance
-from gatepost.store.schema import CannotRollBack
+from gatepost.store.schema import CannotRollBack, revisions
 
 app = typer.Typer(help="The store as a whole.", no_args_is_help=True)
 app.command()(migrate_to)
@@ -58,13 +58,13 @@ def upgrade(ctx: typer.Context) -> None:
     """
     desk = desk_of(ctx)
     url, data_dir = _place(desk)
-    before = upkeep.look(url, data_dir)
+    before, now = upkeep.revision_of(url, data_dir), revisions()[-1]
     with _no_gateway(desk):
         Store.open(url, data_dir, alone=True).close()
-    if before.schema == before.program:
-        typer.echo(f"the store has schema {before.program} already")
+    if before == now:
+        typer.echo(f"the store has schema {now} already")
     else:
-        typer.echo(f"the store had schema {before.schema or 'none'} and has {before.program} now")
+        typer.echo(f"the store had schema {before or 'none'} and has {now} now")
 
 
 @app.command()

@@ -91,6 +91,14 @@ def look(url: str, data_dir: Path) -> Condition:
         )
 
 
+def revision_of(url: str, data_dir: Path) -> str:
+    """The schema that is there; "" where there is none yet. Changes nothing."""
+    if not url and not (data_dir / DATABASE).exists():
+        return ""
+    with _opened(url, data_dir, writes=False) as engine:
+        return schema.revision(engine)
+
+
 def check_file(url: str, data_dir: Path) -> list[str]:
     """What is wrong with the embedded file, at most 20 lines; [] for nothing, and on PostgreSQL."""
     if url:
@@ -98,6 +106,14 @@ def check_file(url: str, data_dir: Path) -> list[str]:
     with _opened(url, data_dir, writes=False) as engine, engine.connect() as connection:
         rows = connection.execute(text(f"PRAGMA integrity_check({_MAX_FINDINGS})")).scalars()
         return [row for row in rows if row != "ok"]
+
+
+def look_over(url: str, data_dir: Path, seconds: float) -> bool:
+    """`glance` at a store that nobody has opened yet; true where there is nothing to look at."""
+    if url or not (data_dir / DATABASE).exists():
+        return True
+    with _opened(url, data_dir, writes=False) as engine:
+        return glance(engine, seconds)
 
 
 def glance(engine: Engine, seconds: float = GLANCE_SECONDS) -> bool:

@@ -18,21 +18,27 @@ from gatepost.cli.findings import Finding, Mark, holds
 from gatepost.config import Settings
 from gatepost.flow.transmit.client import NoConnectionError, connect
 from gatepost.flow.transmit.route import Route, Timeouts, Tls
-from gatepost.store.engine import StoreUnavailable
+from gatepost.store import upkeep
+from gatepost.store.engine import StoreDamaged, StoreUnavailable
 
 _SECONDS = 10.0
+_STORE_SECONDS = 30.0
 _MEGABYTE = 1_000_000
 
 
 def store(desk: Desk) -> Finding:
-    """Whether the store opens and answers."""
-    where = "PostgreSQL" if desk.settings.store.url.get_secret_value() else "SQLite"
+    """Whether the store opens and answers, and an embedded file is sound."""
+    url, folder = desk.settings.store.url.get_secret_value(), desk.settings.server.data_dir
     try:
+        whole = upkeep.look_over(url, folder, _STORE_SECONDS)
         with desk.store() as opened:
             opened.read_now(lambda tx: tx.now_ms)
+    except StoreDamaged as error:
+        return Finding(Mark.AWAY, "store", str(error))
     except StoreUnavailable as error:
         return Finding(Mark.AWAY, "store", str(error), "see [store] url and [server] data_dir")
-    return Finding(Mark.GOOD, "store", f"{where}, {desk.settings.server.data_dir}")
+    seen = "" if whole else "; too large to be read through: `gatepost store status --check`"
+    return Finding(Mark.GOOD, "store", f"{'PostgreSQL' if url else 'SQLite'}, {folder}{seen}")
 
 
 def disk(settings: Settings) -> Finding:

@@ -1,0 +1,121 @@
+"""A line to a server that can be made to fail: between the program and its PostgreSQL.
+
+with Proxy(5432) as proxy:
+    proxy.port
+    proxy.hang()            # takes connections, passes nothing on in either direction
+    proxy.resume()          # what was held back goes on its way
+    proxy.cut()             # every line that is open
+    proxy.swallow(b"mark")  # the answer to the next COMMIT behind these octets is lost, and the line
+"""
+
+import asyncio
+import contextlib
+import threading
+
+
+class Proxy:
+    """Listens on a free port of loopback, in a thread of its own."""
+
+    def __init__(self, target):
+        self.port = 0
+        self.swallowed = threading.Event()
+        self._target = target
+        self._mark = None
+        self._lines = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        self._do(self._open())
+        return self
+
+    def __exit__(self, *_):
+        self._do(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def hang(self):
+        self._do(self._set(self._passing.clear))
+
+    def resume(self):
+        self._do(self._set(self._passing.set))
+
+    def cut(self):
+        self._do(self._set(lambda: [line.close() for line in list(self._lines)]))
+
+    def swallow(self, mark=b""):
+        self.swallowed.clear()
+        self._mark = mark
+
+    def _do(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _set(self, how):
+        how()
+
+    async def _open(self):
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self):
+        self._server.close()
+        tasks = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, reader, writer):
+        with contextlib.suppress(OSError):
+            there, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+            line = Line(self, writer, to_server)
+            self._lines.add(line)
+            try:
+                await asyncio.gather(
+                    line.carry(reader, to_server, line.look), line.carry(there, writer, line.answer)
+                )
+            finally:
+                self._lines.discard(line)
+                line.close()
+        writer.close()
+
+
+class Line:
+    """One connection, both ways."""
+
+    def __init__(self, proxy, *ends):
+        self._proxy = proxy
+        self._ends = ends
+        self._seen = self._lost = False
+
+    def close(self):
+        for end in self._ends:
+            end.close()
+
+    async def carry(self, reader, writer, look):
+        with contextlib.suppress(OSError):
+            while octets := await reader.read(65536):
+                await self._proxy._passing.wait()
+                if not look(octets):
+                    break
+                writer.write(octets)
+                await writer.drain()
+        self.close()
+
+    def look(self, octets):
+        """What the client says."""
+        mark = self._proxy._mark
+        if mark is not None and mark in octets:
+            self._seen = True
+        if self._seen and b"COMMIT" in octets:
+            self._lost, self._proxy._mark = True, None
+        return True
+
+    def answer(self, _octets):
+        """What the server says; false if nobody is to hear it."""
+        if self._lost:
+            self._proxy.swallowed.set()
+        return not self._lost
