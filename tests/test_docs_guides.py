@@ -15,6 +15,7 @@ from gatepost.config import ConfigErrors, load
 from support.certificates import make_certificate
 from support.dkim_keys import PEM
 from support.documents import DOCUMENTS, TOP, blocks, code_words, links, name_of, prose
+from support.private import write_private
 
 COMMANDS = dict(commands(typer.main.get_command(app)))
 NOUNS = {path.split()[0] for path in COMMANDS}
@@ -100,9 +101,9 @@ def fill_in(folder, fragment):
     for sender in given.get("senders", {}).values():
         for key in sender.get("dkim", []):
             (folder / key["key"]).parent.mkdir(exist_ok=True)
-            (folder / key["key"]).write_bytes(PEM)
+            write_private(folder / key["key"], PEM)
     for name in re.findall(r'\{ file = "([^"]+)" \}', fragment):
-        (folder / name).write_text("correct-horse")
+        write_private(folder / name, "correct-horse")
     return dict.fromkeys(re.findall(r'\{ env = "([^"]+)" \}', fragment), "correct-horse")
 
 

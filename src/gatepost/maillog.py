@@ -399,6 +399,11 @@ def given_up_telling(webhook: str, count: int) -> None:
 # The gateway itself
 
 
+def folder_closed(path: str, mode: int) -> None:
+    """The data folder was open to others; it is closed now."""
+    _log.warning("data_dir was open to others, now it is not", path=path, mode=f"{mode:04o}")
+
+
 def listening(door: str, host: str, port: int) -> None:
     """A listener is open."""
     _log.info("listening", door=door, address=host, port=port)

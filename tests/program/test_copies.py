@@ -17,6 +17,7 @@ from gatepost.store.subjects import ensure_subjects
 from support import dkim_keys
 from support.consents import granted
 from support.ports import free_port
+from support.private import write_private
 from support.program import Program
 from support.upstream import Script, Slow, UpstreamThread
 from support.watching import copies, mail, memory, memory_watched, rows, send, states, wait_until
@@ -64,12 +65,13 @@ MB = 1_000_000
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("copies")
-    (folder / "dkim.pem").write_bytes(
+    write_private(
+        folder / "dkim.pem",
         dkim_keys.OTHER.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
-        )
+        ),
     )
     with UpstreamThread() as upstream:
         gateway = Program(
@@ -201,6 +203,7 @@ async def test_one_summary_per_campaign_says_who_was_not_mailed(world):
     assert PEOPLE[0] not in text
 
 
+@pytest.mark.both_engines
 def test_other_mail_passes_a_long_mailing(tmp_path):
     """With five thousand rows of bulk mail waiting, new and retried mail of other kinds goes
     ahead of them, behind only what is composed already."""

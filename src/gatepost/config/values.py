@@ -24,6 +24,7 @@ from gatepost.config.errors import wrong
 from gatepost.mail import address, duration
 from gatepost.mail.duration import Duration
 from gatepost.mail.placeholder import is_spelling
+from gatepost.store.private import cure, why_open
 
 T = TypeVar("T")
 MAX_URL = 200  # a link and its token must fit on one header line of 998 octets (R5322-1)
@@ -363,8 +364,10 @@ def _secret_in_variable(name: str, environ: Mapping[str, str]) -> SecretStr:
 
 
 def _secret_in_file(name: str, folder: Path) -> SecretStr:
+    path = folder / name
     try:
-        text = (folder / name).read_text("utf-8").strip("\r\n")
+        openness = why_open(path)
+        text = path.read_text("utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise wrong(
@@ -373,6 +376,8 @@ def _secret_in_file(name: str, folder: Path) -> SecretStr:
         ) from None
     if not text:
         raise wrong(f'the secret file "{name}" is empty', "write the secret into that file")
+    if openness:
+        raise wrong(f'the secret file "{name}" is not safe: {openness}', cure(path))
     return SecretStr(text)
 
 

@@ -38,6 +38,7 @@ from gatepost.store.instance import check_alone
 from gatepost.store.keys import KeysError, StoreKeys
 from gatepost.store.keys import load as load_keys
 from gatepost.store.lock import FileLock
+from gatepost.store.private import make_private_folder
 from gatepost.store.tables.ledger import meta
 from gatepost.store.transaction import BatchOp, Tx
 from gatepost.store.trouble import (
@@ -137,7 +138,7 @@ class Store:
     def _open(cls, url: str, data_dir: Path, *, create: bool, alone: bool) -> Self:
         path = data_dir / DATABASE
         if create:
-            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(data_dir)
         elif not data_dir.is_dir() or not (url or path.exists()):
             raise StoreUnavailable(f"there is no store in {data_dir}: run gatepost init")
         keys = load_keys(data_dir / "keys", create=create)

@@ -14,6 +14,7 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
+from gatepost.store.private import make_private_folder
 from gatepost.store.trouble import StoreUnavailable
 
 SERVE_LOCK = "serve.lock"
@@ -26,7 +27,7 @@ class AlreadyServed(Exception):  # noqa: N818  a fact, said to whoever came seco
 @contextlib.contextmanager
 def only_instance(data_dir: Path) -> Iterator[int]:
     """Holds data_dir by a descriptor. Raises `AlreadyServed`."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(data_dir)
     with (data_dir / SERVE_LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from gatepost.mail.address import Address
+from gatepost.store.private import make_private_folder
 from gatepost.store.trouble import StoreUnavailable
 
 KEY_BYTES = 32
@@ -62,7 +63,7 @@ def load(directory: Path, *, create: bool = True) -> StoreKeys:
     """The keys in `directory`, made where missing if `create`. Raises `KeysError`."""
     try:
         if create:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(directory)
             _make_missing(directory)
         return _read(directory)
     except OSError as error:

@@ -20,6 +20,7 @@ from gatepost.store import people
 from gatepost.store.spool.queue import list_queue
 from gatepost.store.tables import mail as tables
 from support.dkim_keys import PEM, verify
+from support.private import write_private
 from support.program import CONFIG
 from support.submissions import rows_of
 from support.upstream import Upstream
@@ -195,7 +196,7 @@ async def running(folder, more):
 
 async def test_it_is_signed_and_sent_as_the_senders_own_mail(tmp_path):
     """DKIM covers the one-click headers (R8058-6); an independent verifier agrees."""
-    (tmp_path / "acme.pem").write_bytes(PEM)
+    write_private(tmp_path / "acme.pem", PEM)
     key = '[[senders.acme.dkim]]\ndomain = "acme.example"\nselector = "gp1"\nkey = "acme.pem"\n'
     async with running(tmp_path, key) as (gateway, upstream):
         wiring = gateway.wiring

@@ -17,6 +17,7 @@ from gatepost.store.tables import mail as tables
 from gatepost.store.tables.signups import welcome
 from gatepost.store.times import to_ms
 from support.dkim_keys import PEM, verify
+from support.private import write_private
 from support.program import CONFIG
 from support.signups import add_form, filled, path_in
 from support.smtp_talk import connected, until
@@ -69,7 +70,7 @@ class Running:
 
 @asynccontextmanager
 async def running(folder, *, script=None, double=False, more=""):
-    (folder / "acme.pem").write_bytes(PEM)
+    write_private(folder / "acme.pem", PEM)
     async with Upstream(script) as upstream:
         text = CONFIG.format(
             smtp_port=0, http_port=0, admin_port=0, upstream_port=upstream.port, connections=2,

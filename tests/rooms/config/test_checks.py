@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gatepost.config import ConfigErrors, load
+from support import dkim_keys
 from support.certificates import make_certificate
+from support.private import write_private
 
 BEGINNING = """
 [server]
@@ -110,7 +112,7 @@ DKIM = '[[senders.acme.dkim]]\ndomain = "acme.example"\nselector = "gp1"\nkey = 
     ids=["RK-1 shortest", "RK-1 better", "encrypted", "elliptic"],
 )
 def test_dkim_keys_are_rsa_and_readable(keys_in_error, tmp_path, key, what):
-    (tmp_path / "dkim.pem").write_bytes(key)
+    write_private(tmp_path / "dkim.pem", key)
     found = keys_in_error(DKIM)
     assert what in found.get("senders.acme.dkim[1].key", "")
     assert bool(found) == bool(what)
@@ -120,7 +122,7 @@ def test_a_dkim_key_that_receivers_ignore_is_refused(keys_in_error, tmp_path):
     made = subprocess.run(
         ["openssl", "genrsa", "-traditional", "768"], capture_output=True, check=True
     )
-    (tmp_path / "dkim.pem").write_bytes(made.stdout)
+    write_private(tmp_path / "dkim.pem", made.stdout)
     assert list(keys_in_error(DKIM)) == ["senders.acme.dkim[1].key"]
 
 
@@ -265,3 +267,33 @@ def test_links_work_for_sixty_days_at_least(keys_in_error, text, fits):
 def test_implied_consent_lasts_two_years_at_most(keys_in_error, text, fits):
     """HS-7, HS-26."""
     assert bool(keys_in_error(f'[consent]\nimplied_lifetime = "{text}"\n')) != fits
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o440, 0o644, 0o604, 0o660, 0o602, 0o620])
+def test_a_secret_that_others_can_read_or_change_is_refused(keys_in_error, tmp_path, mode):
+    """A group of the service's own may read; nobody else, and nobody else may write."""
+    certificate, key = make_certificate(tmp_path, "localhost")
+    secret = write_private(tmp_path / "secret", "correct-horse")
+    dkim = write_private(tmp_path / "dkim.pem", dkim_keys.PEM)
+    for path in (key, secret, dkim):
+        path.chmod(mode)
+    found = keys_in_error(
+        DKIM + IMPLICIT.format(certificate.name, key.name)
+        + '[upstream]\nusername = "u"\npassword = { file = "secret" }\n'
+    )  # fmt: skip
+    fine = mode in {0o600, 0o400, 0o640, 0o440}
+    assert set(found) == (
+        set() if fine else {"smtp[1].key", "upstream.password", "senders.acme.dkim[1].key"}
+    )
+    assert all("not safe" in what for what in found.values())
+
+
+def test_the_cure_for_an_open_key_is_the_command(tmp_path):
+    write_private(tmp_path / "secret", "correct-horse").chmod(0o644)
+    path = tmp_path / "config.toml"
+    path.write_text(BEGINNING + '[upstream]\nusername = "u"\npassword = { file = "secret" }\n')
+    with pytest.raises(ConfigErrors) as caught:
+        load(path, {})
+    (error,) = caught.value.errors
+    assert f"chmod 600 {tmp_path / 'secret'}" in error.cure
+    assert "correct-horse" not in str(caught.value)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gatepost.config import ConfigErrors, find, load, sample, to_streams
 from gatepost.config.sample import toml
 from gatepost.mail.duration import Duration
+from support.private import write_private
 
 SERVER = '[server]\npublic_url = "https://mail.example.org"\n'
 PARTIES = """
@@ -29,7 +30,7 @@ def write(tmp_path):
     def _write(text, name="config.toml"):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        write_private(file, text)
         return tmp_path / "config.toml"
 
     return _write
@@ -191,7 +192,9 @@ def test_an_unused_password_need_not_be_there(write, reference):
 
 
 @given(secret=st.text(st.characters(categories=["L", "N", "P"]), min_size=9, max_size=90))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 def test_a_wrong_secret_is_never_shown(write, secret):
     secret = f"s3cret{secret}"
     text = (
@@ -252,7 +255,9 @@ def test_a_default_that_fails_a_check_is_told_where_it_stands(write):
 
 
 @given(content=st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 def test_any_bytes_load_or_are_explained(write, content):
     assert all(error.what and error.cure for error in errors_in(write(content)))
 
@@ -285,7 +290,9 @@ SAMPLE_LINES = [line for line in sample().splitlines() if line and not line.star
     replaced=st.dictionaries(st.integers(0, len(SAMPLE_LINES) - 1), TOML_VALUES, max_size=4),
     dropped=st.sets(st.integers(0, len(SAMPLE_LINES) - 1), max_size=4),
 )
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 def test_the_sample_with_wrong_values_loads_or_is_explained(write, replaced, dropped):
     lines = []
     for number, line in enumerate(SAMPLE_LINES):

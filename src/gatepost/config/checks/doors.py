@@ -24,6 +24,7 @@ from gatepost.config.explain import Complaint
 from gatepost.config.gateway import AdminSettings, HttpSettings, SmtpSettings
 from gatepost.config.settings import Settings
 from gatepost.config.values import is_loopback
+from gatepost.store.private import cure, why_open
 
 _Listener = tuple[KeyPath, SmtpSettings | HttpSettings | AdminSettings]
 _MAPPED_IPV4 = ip_network("::ffff:0:0/96")
@@ -83,7 +84,7 @@ def _certificate_loads(path: KeyPath, listener: SmtpSettings) -> Iterator[Compla
                 what=f"the file cannot be read: {reason}",
                 cure="give the path of a PEM file, from the folder of config.toml",
             )
-    if unreadable or listener.certificate is None:
+    if unreadable or listener.certificate is None or listener.key is None:
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
@@ -95,6 +96,11 @@ def _certificate_loads(path: KeyPath, listener: SmtpSettings) -> Iterator[Compla
             what="certificate and key do not load, or do not belong together",
             cure="give PEM files of one pair; the key without a password",
             rests_on=((*path, "key"),),
+        )
+        return
+    if openness := why_open(listener.key):
+        yield Complaint(
+            path=(*path, "key"), what=f"the key is not safe: {openness}", cure=cure(listener.key)
         )
 
 

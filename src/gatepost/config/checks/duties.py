@@ -17,6 +17,7 @@ from gatepost.config.parties import DkimSettings
 from gatepost.config.settings import Settings
 from gatepost.consent.bases import Bases
 from gatepost.mail.address import parse
+from gatepost.store.private import cure, why_open
 
 MIN_RSA_BITS = 1024  # RFC 8301 §3.2 (RK-1)
 
@@ -102,13 +103,17 @@ def dkim_keys_can_sign(settings: Settings) -> Iterator[Complaint]:
     """A key is there, is RSA and long enough (RK-1), and no two share a DNS record."""
     for name, sender in settings.senders.items():
         for number, dkim in enumerate(sender.dkim):
-            path = ("senders", name, "dkim", number)
+            path = ("senders", name, "dkim", number, "key")
             trouble = _why_useless(dkim)
             if trouble:
                 yield Complaint(
-                    path=(*path, "key"),
+                    path=path,
                     what=trouble,
                     cure="give the path of an RSA key in PEM, 2048 bits, without a password",
+                )
+            elif openness := why_open(dkim.key):
+                yield Complaint(
+                    path=path, what=f"the key is not safe: {openness}", cure=cure(dkim.key)
                 )
         records = [(dkim.selector, dkim.domain) for dkim in sender.dkim]
         for number, record in enumerate(records):
