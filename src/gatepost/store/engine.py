@@ -51,7 +51,7 @@ from gatepost.store.trouble import (
     classify,
     exception_for,
 )
-from gatepost.store.upkeep import DATABASE, LOCK, glance
+from gatepost.store.upkeep import DATABASE, LOCK, look_over
 from gatepost.store.watchdog import Watchdog
 from gatepost.store.writer import Desk, Job, read, write
 
@@ -141,6 +141,8 @@ class Store:
             make_private_folder(data_dir)
         elif not data_dir.is_dir() or not (url or path.exists()):
             raise StoreUnavailable(f"there is no store in {data_dir}: run gatepost init")
+        if alone:
+            look_over(url, data_dir)
         keys = load_keys(data_dir / "keys", create=create)
         healths = [Health(damage := Damage()), Health(damage)]
         lock = None if url else FileLock(data_dir / LOCK, patience=PATIENCE_SECONDS)
@@ -152,8 +154,6 @@ class Store:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 engines = [_sqlite(path, healths[0], True), _sqlite(path, healths[1], False)]
                 identity = Identity(path)
-                if alone:
-                    glance(engines[1])
             before = None if url or alone else partial(check_alone, data_dir)
             guard: AbstractContextManager[None] = lock or nullcontext()
             with guard:

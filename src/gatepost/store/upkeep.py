@@ -15,8 +15,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from gatepost.store import schema
@@ -58,7 +59,10 @@ def _opened(url: str, data_dir: Path, *, writes: bool) -> Iterator[Engine]:
     path = data_dir / DATABASE
     if not url and not path.exists():
         raise StoreUnavailable(f"there is no store in {data_dir}: run gatepost init")
-    engine = postgresql_engine(url, writes=writes) if url else sqlite_engine(path, writes=writes)
+    if url:
+        engine = postgresql_engine(url, writes=writes)
+    else:
+        engine = sqlite_engine(path, writes=True) if writes else _read_only(path)
     try:
         yield engine
     except Exception as error:
@@ -68,6 +72,16 @@ def _opened(url: str, data_dir: Path, *, writes: bool) -> Iterator[Engine]:
         raise exception_for(trouble, error) from error
     finally:
         engine.dispose()
+
+
+def _read_only(path: Path) -> Engine:
+    """The embedded file for looking at: it does not even write its log back at the end."""
+    where = f"file:{quote(str(path.resolve()))}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(where, uri=True, timeout=PATIENCE_SECONDS, check_same_thread=False)
+
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
 
 def look(url: str, data_dir: Path) -> Condition:
@@ -93,7 +107,7 @@ def look(url: str, data_dir: Path) -> Condition:
 
 def revision_of(url: str, data_dir: Path) -> str:
     """The schema that is there; "" where there is none yet. Changes nothing."""
-    if not url and not (data_dir / DATABASE).exists():
+    if not url and not _is_there(data_dir):
         return ""
     with _opened(url, data_dir, writes=False) as engine:
         return schema.revision(engine)
@@ -108,19 +122,23 @@ def check_file(url: str, data_dir: Path) -> list[str]:
         return [row for row in rows if row != "ok"]
 
 
-def look_over(url: str, data_dir: Path, seconds: float) -> bool:
-    """`glance` at a store that nobody has opened yet; true where there is nothing to look at."""
-    if url or not (data_dir / DATABASE).exists():
-        return True
-    with _opened(url, data_dir, writes=False) as engine:
-        return glance(engine, seconds)
-
-
-def glance(engine: Engine, seconds: float = GLANCE_SECONDS) -> bool:
+def look_over(url: str, data_dir: Path, seconds: float = GLANCE_SECONDS) -> bool:
     """Looks an embedded file over, for so long at most; whether all of it was seen.
 
-    Raises `StoreDamaged`.
+    True where there is nothing to look at. Raises `StoreDamaged`.
     """
+    if url or not _is_there(data_dir):
+        return True
+    with _opened(url, data_dir, writes=False) as engine:
+        return _glance(engine, seconds)
+
+
+def _is_there(data_dir: Path) -> bool:
+    path = data_dir / DATABASE
+    return path.exists() and path.stat().st_size > 0
+
+
+def _glance(engine: Engine, seconds: float) -> bool:
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
         enough = threading.Timer(seconds, driver.interrupt)
