@@ -68,7 +68,7 @@ class Point:
     death: str
     story: str
     moves: str = ""  # "a>b a>c"
-    twice: bool = False  # whether upstream's answer may be lost
+    twice: bool = False  # upstream's answer may be lost
 
     @property
     def turn(self):
@@ -201,7 +201,8 @@ class Stage:
 
     def look(self, parked=()):
         found = examine(
-            self.gateway, self.upstream, acknowledged=self.acknowledged, twice=self.point.twice,
+            self.gateway, self.upstream, acknowledged=self.acknowledged,
+            lost_answers=int(self.point.twice),
             parked=parked,
         )  # fmt: skip
         self.gateway.kill()

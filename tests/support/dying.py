@@ -17,6 +17,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class Nursery:
     """The process that all programs are forks of."""
 
     def __enter__(self):
+        self._door = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "support.dying"],
             stdin=subprocess.PIPE,
@@ -48,9 +50,11 @@ class Nursery:
         return Offspring(self, self.ask(order))
 
     def ask(self, order):
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        """Safe to call from any thread."""
+        with self._door:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())
 
 
 class Offspring:
