@@ -11,6 +11,7 @@ TOP = Path(__file__).parents[1]
 sys.path.insert(0, str(TOP / "tests"))
 
 from support.requirements import requirements_page  # noqa: E402  where the tests are listed
+from support.trouble_rows import troubles_page  # noqa: E402
 
 PAGES = {
     "config.toml": sample,
@@ -18,6 +19,7 @@ PAGES = {
     "docs/configuration.md": reference,
     "docs/requirements.md": requirements_page,
     "docs/states.md": states_page,
+    "docs/troubles.md": troubles_page,
 }
 
 for name, write in PAGES.items():

@@ -12,6 +12,7 @@ from gatepost.flow.spool.states import MOVES, STATES
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Reason
 from support.documents import DOCUMENTS, TOP, code_words, name_of, tables
+from support.trouble_rows import troubles_page
 
 REASONS = TOP / "docs" / "reasons.md"
 METRICS = TOP / "docs" / "metrics.md"
@@ -38,6 +39,10 @@ def unquoted(cell):
 
 def test_the_page_of_states_is_generated():
     assert (TOP / "docs" / "states.md").read_text("utf-8") == states_page(), "run `make docs`"
+
+
+def test_the_page_of_troubles_is_that_of_the_rows_that_are_played():
+    assert (TOP / "docs" / "troubles.md").read_text("utf-8") == troubles_page(), "run `make docs`"
 
 
 def test_every_state_and_every_move_is_on_the_page():

@@ -9,11 +9,13 @@ RCPT, DATA, CONTENT (its first octets), DOT (the end of data or of the last BDAT
 NOOP, QUIT. A step is
 
 - a string: the reply, lines separated by "\\n" ("250 ok", or "421 bye", which also closes);
-- `Drop()`: the connection is cut; `Drop("250 ok")` answers first;
+- `Drop()`: the connection is closed; `Drop("250 ok")` answers first;
+- `Reset()`: the connection is cut with a RST, and what was said and not read is lost;
 - `Hang()`: nothing is answered any more;
 - `Raw(b"...")`: these bytes, whatever they are (garbage, two replies, half a reply, none);
 - `Slow(seconds, step)`: the same later, everything behind it waiting too;
 - `Drip(reply, seconds)`: the reply octet by octet, with so many seconds between them;
+- `Endless()`: lines of one reply without end;
 - a list of these: one for each occurrence in turn (counted over all connections), then the
   ordinary answer; `None` in it is the ordinary answer.
 
@@ -41,9 +43,11 @@ from support.upstream_script import (
     EXTENSIONS,
     Drip,
     Drop,
+    Endless,
     Hang,
     Message,
     Raw,
+    Reset,
     Script,
     Slow,
     Step,
@@ -53,13 +57,16 @@ __all__ = [
     "EXTENSIONS",
     "Drip",
     "Drop",
+    "Endless",
     "Hang",
     "Message",
     "Raw",
+    "Reset",
     "Script",
     "Slow",
     "Step",
     "Upstream",
+    "UpstreamCrowd",
     "UpstreamThread",
 ]
 
@@ -81,6 +88,7 @@ class Upstream:
         self.messages: list[Message] = []
         self.commands: list[tuple[int, str]] = []  # (connection, command line)
         self.violations: list[str] = []
+        self.resets: set[int] = set()  # connections that were cut
         self.connections = 0
         self.open_connections = 0
         self.most_connections = 0
@@ -168,6 +176,33 @@ class UpstreamThread:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         async with Upstream(script, port=port, folder=folder) as self.upstream:
+            self._started.set()
+            await self._stop.wait()
+
+
+class UpstreamCrowd:
+    """Several upstreams in one thread, by name; a context manager that gives the mapping."""
+
+    def __init__(self, scripts: Mapping[str, Script]) -> None:
+        self._upstreams = {name: Upstream(script) for name, script in scripts.items()}
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    def __enter__(self) -> Mapping[str, Upstream]:
+        self._thread.start()
+        self._started.wait()
+        return self._upstreams
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with contextlib.AsyncExitStack() as stack:
+            for upstream in self._upstreams.values():
+                await stack.enter_async_context(upstream)
             self._started.set()
             await self._stop.wait()
 

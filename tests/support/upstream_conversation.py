@@ -3,11 +3,13 @@
 import asyncio
 import base64
 import binascii
+import socket
 import ssl
+import struct
 import time
 from typing import TYPE_CHECKING
 
-from support.upstream_script import Drip, Drop, Hang, Message, Raw, Slow, Step
+from support.upstream_script import Drip, Drop, Endless, Hang, Message, Raw, Reset, Slow, Step
 
 if TYPE_CHECKING:
     from support.upstream import Upstream
@@ -38,6 +40,7 @@ class Conversation(asyncio.Protocol):
         self.login: list[str] | None = None
         self.chunk_left = -1
         self.chunk_last = False
+        self.pipelining = "PIPELINING" in self.script.extensions
         self.reset()
 
     def reset(self) -> None:
@@ -115,6 +118,19 @@ class Conversation(asyncio.Protocol):
                     self.say(reply)
                 self.close()
                 return reply
+            case Reset():
+                self.flush()
+                self.up.resets.add(self.number)
+                linger = struct.pack("ii", 1, 0)
+                sock = self.transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                self.cut()
+                return ""
+            case Endless(line):
+                self.stopped = True
+                self.flush()
+                self.pour(line * (64_000 // len(line)))
+                return ""
             case Hang():
                 self.stopped = True
                 self.flush()
@@ -134,6 +150,14 @@ class Conversation(asyncio.Protocol):
                 self.flush()
                 asyncio.get_running_loop().call_later(seconds, self.resume, later, ordinary)
                 return later if isinstance(later, str) else ordinary
+
+    def pour(self, block: bytes) -> None:
+        """Writes for ever, as fast as it is read."""
+        if self.transport.is_closing():
+            return
+        if not self.transport.get_write_buffer_size():
+            self.transport.write(block)
+        asyncio.get_running_loop().call_later(0.001, self.pour, block)
 
     def drip(self, rest: bytes, seconds: float) -> None:
         if self.transport.is_closing():
@@ -185,8 +209,7 @@ class Conversation(asyncio.Protocol):
             self.say("500 5.5.1 what?")
             return True
         alone = verb in {"EHLO", "HELO", "DATA", "STARTTLS", "AUTH", "NOOP", "QUIT"}
-        pipelining = "PIPELINING" in self.script.extensions
-        if rest and (alone or not pipelining) and verb != "BDAT":
+        if rest and (alone or not self.pipelining) and verb != "BDAT":
             self.up.violations.append(f"more was sent behind {text!r}")
         handler(argument)
         return True
@@ -198,7 +221,10 @@ class Conversation(asyncio.Protocol):
             keywords.append("STARTTLS")
         if self.script.users:
             keywords.append("AUTH PLAIN LOGIN")
-        self.perform("EHLO", "\n".join(f"250 {line}" for line in ["upstream.example", *keywords]))
+        ordinary = "\n".join(f"250 {line}" for line in ["upstream.example", *keywords])
+        step = self.up.next_step(self.script.steps, "EHLO")
+        self.pipelining = "PIPELINING" in (step if isinstance(step, str) else ordinary)
+        self.perform("EHLO", ordinary, step or ordinary)
 
     def do_helo(self, argument: str) -> None:
         self.reset()
@@ -280,6 +306,9 @@ class Conversation(asyncio.Protocol):
             self.say("503 5.5.1 MAIL first")
             return
         special = self.up.next_step(self.script.recipients, path.casefold())
+        most = self.script.most_recipients
+        if special is None and most and len(self.rcpts) >= most:
+            special = "452 4.5.3 too many recipients"
         if self.perform("RCPT", special=special).startswith("2"):
             self.rcpts.append((path, parameters))
 
@@ -381,7 +410,7 @@ def _reply_of(step: Step, ordinary: str) -> str:
             return step
         case Drop(reply) | Drip(reply):
             return reply
-        case Hang():
+        case Hang() | Reset() | Endless():
             return ""
         case Raw(data):
             return data.decode("latin-1").partition("\r\n")[0]

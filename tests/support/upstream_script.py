@@ -13,8 +13,18 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class Reset:
+    pass
+
+
+@dataclass(frozen=True)
 class Hang:
     pass
+
+
+@dataclass(frozen=True)
+class Endless:
+    line: bytes = b"250-and so on\r\n"
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class Raw:
 @dataclass(frozen=True)
 class Slow:
     seconds: float
-    step: "str | Drop | Hang | Raw | None" = None
+    step: "str | Drop | Reset | Hang | Raw | None" = None
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class Drip:
     seconds: float
 
 
-Step = str | Drip | Drop | Hang | Raw | Slow | None
+Step = str | Drip | Drop | Endless | Hang | Raw | Reset | Slow | None
 
 EXTENSIONS = (
     "PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN",
@@ -45,9 +55,9 @@ EXTENSIONS = (
 class Script:
     """What the upstream offers and how it answers; see the module's docstring.
 
-    `recipients` are steps for RCPT by address (casefolded). `users` (name to password) makes
-    AUTH offered and, if `require_auth`, demanded at MAIL. `tls` is "none", "starttls" or
-    "implicit", with `context`.
+    `recipients` are steps for RCPT by address (casefolded); of one transaction no more than
+    `most_recipients` are taken (0: all). `users` (name to password) makes AUTH offered and, if
+    `require_auth`, demanded at MAIL. `tls` is "none", "starttls" or "implicit", with `context`.
     """
 
     steps: Mapping[str, Step | Sequence[Step]] = field(default_factory=dict)
@@ -57,6 +67,7 @@ class Script:
     context: ssl.SSLContext | None = None
     users: Mapping[str, str] = field(default_factory=dict)
     require_auth: bool = False
+    most_recipients: int = 0
 
     @classmethod
     def read(cls, path: Path) -> "Script":

@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-_SPELLED = re.compile(r"([2-5]\d\d) (?:([245]\.\d{1,3}\.\d{1,3}) )?(.*)", re.DOTALL)
+# An enhanced code of another class than the basic code is part of the text (R5321-19).
+_SPELLED = re.compile(r"(([2-5])\d\d) (?:(\2\.\d{1,3}\.\d{1,3}) )?(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +51,4 @@ def parse_reply(text: str) -> Reply | None:
     match = _SPELLED.fullmatch(text)
     if match is None:
         return None
-    return Reply(int(match.group(1)), match.group(2) or "", match.group(3))
+    return Reply(int(match.group(1)), match.group(3) or "", match.group(4))

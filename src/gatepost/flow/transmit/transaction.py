@@ -46,6 +46,7 @@ class Mode(Enum):
 _COMMAND, _REPLY = Want.COMMAND, Want.REPLY  # looked up for every reply
 _SERIAL, _CHUNKED = Mode.SERIAL, Mode.CHUNKED
 _STRAY = trouble.STRAY
+_STRAINING = frozenset({Scope.CONNECTION, Scope.UPSTREAM})
 
 
 class Transaction:
@@ -53,7 +54,8 @@ class Transaction:
 
     `content_sent`: the whole content with its end has been written. `begun`: upstream has
     answered MAIL. `leaves_open`: upstream may still hold an open transaction at the end, so
-    that RSET is due. `strain`: the reply by which upstream said that it is in trouble itself.
+    that RSET is due. `strain`: a reply that speaks of upstream or the connection, not of
+    the mail.
     """
 
     __slots__ = (
@@ -202,7 +204,7 @@ class Transaction:
 
     def _refused(self, stage: Stage, code: int, text: bytes, used: bool) -> Outcome:
         outcome = trouble.outcome(stage, _reply(code, text), used=used)
-        if outcome.scope is Scope.UPSTREAM:
+        if outcome.scope in _STRAINING:
             self.strain = outcome.reply
         return outcome
 

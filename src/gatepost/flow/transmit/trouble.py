@@ -203,10 +203,10 @@ def read(code: int, text: str) -> Reply:
 def reply_for(stage: Stage, error: BaseException) -> Reply:
     """A reply in place of upstream's for an exception while connecting.
 
-    Exceptions that carry upstream's `code` and `message` give that reply.
+    Exceptions that carry upstream's `code` and `message` give that reply, if it is a refusal.
     """
     code, message = getattr(error, "code", None), getattr(error, "message", None)
-    if isinstance(code, int) and 200 <= code < 600 and isinstance(message, str):
+    if isinstance(code, int) and 400 <= code < 600 and isinstance(message, str):
         return read(code, message)
     said = _CONTROLS.sub(" ", str(message or error or type(error).__name__))[:_MAX_TEXT]
     if isinstance(error, TimeoutError):
