@@ -10,6 +10,7 @@ workers where Prometheus' multi-process mode is on.
 """
 
 import hashlib
+import json
 import logging
 import re
 import sys
@@ -21,6 +22,8 @@ from typing import ClassVar, Literal
 
 import structlog
 from prometheus_client import Counter, Gauge
+
+from gatepost.logfile import Later, LogFile
 
 _log = structlog.get_logger("gatepost")
 # Upstream quotes addresses in its replies; the rest of a reply is wanted.
@@ -105,15 +108,26 @@ Addresses = Literal["plain", "hashed", "none"]
 class _Style:
     addresses: Addresses = "hashed"
     key: bytes = b""
+    file = LogFile()
+
+
+_JSON = json.JSONEncoder(default=repr)
+
+
+def hold_lines(later: Later | None) -> None:
+    """Lets lines that only inform go out together: see `LogFile.hold`."""
+    _Style.file.hold(later)
 
 
 def configure(form: Literal["console", "json"], addresses: Addresses, key: bytes) -> None:
     """Sets how lines look and how addresses appear; `key` makes the hashes ours alone."""
     _Style.addresses, _Style.key = addresses, key
+    _Style.file.write_out()
+    _Style.file.stream = sys.stderr
     # It prints a traceback whenever a stranger's mail makes one of its detectors stumble.
     logging.getLogger("flufl.bounce").disabled = True
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(serializer=lambda event, **_: _JSON.encode(event))
         if form == "json"
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
@@ -129,7 +143,7 @@ def configure(form: Literal["console", "json"], addresses: Addresses, key: bytes
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Style.file,
         cache_logger_on_first_use=False,
     )
 
@@ -402,6 +416,11 @@ def given_up_telling(webhook: str, count: int) -> None:
 def folder_closed(path: str, mode: int) -> None:
     """The data folder was open to others; it is closed now."""
     _log.warning("data_dir was open to others, now it is not", path=path, mode=f"{mode:04o}")
+
+
+def running_as_root() -> None:
+    """Nobody needs that: a port below 1024 can be had by `[server] user`."""
+    _log.warning("running as root: name a user of its own in [server] user")
 
 
 def listening(door: str, host: str, port: int) -> None:

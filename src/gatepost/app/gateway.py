@@ -10,6 +10,8 @@ was opened is closed again.
 
 import asyncio
 import os
+import socket
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
@@ -77,6 +79,8 @@ class Gateway:
         self._stack = AsyncExitStack()
         self._leavings = Leavings()
         self._certificates = Certificates()
+        self._bound: dict[str, socket.socket] = {}
+        self._contexts: dict[int, ssl.SSLContext | None] = {}
         self.smtp: list[Listener] = []
         self.pages: Server | None = None
         self.admin: Server | None = None
@@ -85,6 +89,20 @@ class Gateway:
     def wiring(self) -> Wiring:
         """The configuration in force."""
         return self._wiring
+
+    def take_doors(self) -> None:
+        """Binds all ports and reads all certificates, as long as we may. Raises as `start`."""
+        settings = self._wiring.settings
+        self._take("http", "[http]", settings.http.address, settings.http.port)
+        if self._leads:
+            self._take("admin", "[admin]", settings.admin.address, settings.admin.port)
+        for number, given in enumerate(settings.smtp):
+            self._take(f"smtp {number}", f"[[smtp]] {given.role}", given.address, given.port)
+            self._contexts[number] = self._certificates.context_of(given)
+
+    def _take(self, key: str, door: str, address: str, port: int) -> None:
+        with _naming(door, address, port):
+            self._bound[key] = bind(address, port, share=self._share_ports)
 
     async def start(self) -> None:
         """Opens everything, the way out first, so that nothing is taken that cannot leave."""
@@ -249,8 +267,9 @@ class Gateway:
     async def _serve(
         self, stack: AsyncExitStack, door: str, application: object, address: str, port: int
     ) -> Server:
+        bound = self._bound.pop(door, None)
         with _naming(f"[{door}]", address, port):
-            bound = bind(address, port, share=self._share_ports)
+            bound = bound or bind(address, port, share=self._share_ports)
         server = Server(application, bound)  # type: ignore[arg-type]
         await server.start()
         stack.push_async_callback(server.stop)
@@ -275,8 +294,8 @@ class Gateway:
             has_room=self.housekeeping.disk.has_room,
         )
         stack.callback(self.cellar.close)
-        for given in self._wiring.settings.smtp:
-            listener = self._listener(given, usage, passwords, guesses)
+        for number, given in enumerate(self._wiring.settings.smtp):
+            listener = self._listener(number, given, usage, passwords, guesses)
             with _naming(f"[[smtp]] {given.role}", given.address, given.port):
                 await listener.start()
             stack.push_async_callback(listener.stop, GRACE_SECONDS)
@@ -284,9 +303,15 @@ class Gateway:
             maillog.listening(f"smtp {given.role}", given.address, listener.port)
 
     def _listener(
-        self, given: SmtpSettings, usage: Usage, passwords: Passwords, guesses: Guesses
+        self,
+        number: int,
+        given: SmtpSettings,
+        usage: Usage,
+        passwords: Passwords,
+        guesses: Guesses,
     ) -> Listener:
-        context = self._certificates.context_of(given)
+        bound = self._bound.pop(f"smtp {number}", None)
+        context = self._contexts[number] if bound else self._certificates.context_of(given)
         return Listener(
             hostname=self._wiring.hostname,
             handler=self.returns if given.role == "returns" else self.inbound,
@@ -294,6 +319,7 @@ class Gateway:
             clients=self._wiring.clients,
             address=given.address,
             port=given.port,
+            bound=bound,
             reuse_port=self._share_ports,
             tls=Tls(given.tls),
             context=context,
@@ -381,7 +407,7 @@ def _pause_after(attempt: int) -> timedelta:
 
 
 _FIXED = {
-    "server": ("hostname", "data_dir", "workers"),
+    "server": ("hostname", "data_dir", "user", "group", "workers"),
     "http": ("address", "port"),
     "admin": ("address", "port"),
 }

@@ -24,8 +24,17 @@ import uvloop
 
 from gatepost import maillog
 from gatepost.app.gateway import Gateway
+from gatepost.app.privileges import (
+    Account,
+    PrivilegesError,
+    account_of,
+    become,
+    hand_over,
+    harden,
+    prepare_folder,
+)
 from gatepost.app.resources import prepare
-from gatepost.app.supervisor import Place, Supervisor
+from gatepost.app.supervisor import Place, Supervisor, own_metrics
 from gatepost.app.trouble import TextsError
 from gatepost.app.wiring import WiringError
 from gatepost.config import ConfigErrors, Settings, load
@@ -44,12 +53,22 @@ def serve(path: Path, workers: int | None = None) -> int:
     except ConfigErrors as errors:
         _say(errors)
         return BAD_CONFIG
+    harden()
     count = workers or settings.server.workers
-    if place := Place.read():
-        return _run(path, settings, place)
     try:
+        account = account_of(settings.server.user, settings.server.group)
+        if place := Place.read():
+            return _run(path, settings, place, account)
+        if account is not None:
+            prepare_folder(settings.server.data_dir, account)
         with only_instance(settings.server.data_dir) as lock:
-            return _run(path, settings) if count == 1 else _supervise(path, settings, count, lock)
+            hand_over(lock, account)
+            if count == 1:
+                return _run(path, settings, account=account)
+            return _supervise(path, settings, count, lock, account)
+    except PrivilegesError as error:
+        _say(f"gatepost cannot start: {error}")
+        return BAD_CONFIG
     except AlreadyServed as error:
         _say(error)
     except OSError as error:
@@ -61,16 +80,23 @@ def _say(text: object) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def _supervise(path: Path, settings: Settings, count: int, lock: int) -> int:
+def _supervise(
+    path: Path, settings: Settings, count: int, lock: int, account: Account | None
+) -> int:
     maillog.configure(settings.log.format, settings.log.addresses, b"")
     hopeless = (BAD_CONFIG, OUT_OF_REACH)
-    return Supervisor(path, count, settings.server.data_dir, lock, hopeless).run()
+    return Supervisor(path, count, settings.server.data_dir, lock, hopeless, account=account).run()
 
 
-def _run(path: Path, settings: Settings, place: Place | None = None) -> int:
+def _run(
+    path: Path,
+    settings: Settings,
+    place: Place | None = None,
+    account: Account | None = None,
+) -> int:
     prepare()
     try:
-        return uvloop.run(_main(path, settings, place))
+        return uvloop.run(_main(path, settings, place, account))
     except (StoreUnavailable, OSError) as error:
         _say(f"gatepost cannot start: {error}")
         return OUT_OF_REACH
@@ -79,13 +105,22 @@ def _run(path: Path, settings: Settings, place: Place | None = None) -> int:
         return BAD_CONFIG
 
 
-async def _main(path: Path, settings: Settings, place: Place | None) -> int:
+async def _main(
+    path: Path, settings: Settings, place: Place | None, account: Account | None
+) -> int:
     loop = asyncio.get_running_loop()
     stop = _stop_on_signals(loop, place)
     gateway = Gateway(settings, place=place)
+    if account is not None:
+        gateway.take_doors()
+        for metrics in own_metrics():
+            hand_over(metrics, account)
+        become(account)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     if not await _start(gateway, stop):
         return DONE
+    if os.geteuid() == 0:
+        maillog.running_as_root()
     _settle_memory()
     reloads: set[asyncio.Task[None]] = set()
 
@@ -95,7 +130,9 @@ async def _main(path: Path, settings: Settings, place: Place | None) -> int:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
+    maillog.hold_lines(loop.call_soon)
     await stop.wait()
+    maillog.hold_lines(None)
     await gateway.stop()
     return DONE
 

@@ -28,6 +28,7 @@ from typing import Self
 from prometheus_client.multiprocess import mark_process_dead
 
 from gatepost import maillog
+from gatepost.app.privileges import Account, hand_over
 from gatepost.flow.accept.guessing import shared_memory
 
 STOP_SECONDS = 9.5  # workers end by themselves half a second sooner
@@ -59,16 +60,33 @@ def inherited_guesses() -> int | None:
     return int(descriptor) if Place.read() and descriptor.isdigit() else None
 
 
+def own_metrics() -> list[Path]:
+    """The files of this worker's metrics, which were opened as it began."""
+    folder = os.environ.get(_METRICS_VARIABLE)
+    return list(Path(folder).glob(f"*_{os.getpid()}.db")) if Place.read() and folder else []
+
+
 class Supervisor:
-    """Keeps `count` workers running. `lock` is the descriptor that holds data_dir."""
+    """Keeps `count` workers running. `lock` is the descriptor that holds data_dir.
+
+    `account` is who the workers become.
+    """
 
     def __init__(
-        self, path: Path, count: int, data_dir: Path, lock: int, hopeless: Sequence[int]
+        self,
+        path: Path,
+        count: int,
+        data_dir: Path,
+        lock: int,
+        hopeless: Sequence[int],
+        *,
+        account: Account | None = None,
     ) -> None:
         self._path = path
         self._count = count
         self._metrics = data_dir / _METRICS
         self._lock = lock
+        self._account = account
         self._hopeless = frozenset(hopeless)
         self._guesses = shared_memory()
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
@@ -80,6 +98,7 @@ class Supervisor:
             signal.signal(number, lambda number, _frame: self._signals.put(number))
         shutil.rmtree(self._metrics, ignore_errors=True)
         self._metrics.mkdir(mode=0o700)
+        hand_over(self._metrics, self._account)
         for place in range(self._count):
             self._start(place)
         status = self._watch()
@@ -131,9 +150,7 @@ class Supervisor:
             if time.monotonic() > deadline or self._is_told_again():
                 break
         for process in self._workers.values():
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            if process.poll() is None:
                 process.kill()
             process.wait()
 

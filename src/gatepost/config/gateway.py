@@ -47,6 +47,13 @@ class ServerSettings(Section):
         sample="https://mail.example.org",
     )
     data_dir: SomePath = setting("./data", "embedded store, evidence files, keys")
+    user: str = setting(
+        "",
+        'who to become once ports are bound and keys are read; "" = stay who started it',
+        detail="For a start by root. Afterwards data_dir must be this user's, and a reload reads "
+        "only what the user can: give keys mode 0640 and the user's group.",
+    )
+    group: str = setting("", 'its group; "" = the user\'s own')
     workers: int = setting(1, "processes that share ports and store", least=1, most=256)
 
 
