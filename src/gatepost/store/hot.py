@@ -20,18 +20,17 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, cast
 
-from sqlalchemy import Dialect, Executable, Insert, make_url
+from sqlalchemy import Dialect, Executable, make_url
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from gatepost.store.together import Together
 from gatepost.store.transaction import Tx
 
 _DIALECTS = {"postgresql": "postgresql+psycopg://", "sqlite": "sqlite+pysqlite://"}
 MAX_LIST = 16384  # SQLite takes 32,766 parameters, and lists double
 
 _EXPANDING = re.compile(r"(NOT )?IN \(__\[POSTCOMPILE_([^\]~]+)(?:~~[^\]]*?~~)?\]\)")
-_VALUES = re.compile(r"VALUES \((%s(?:::\w+)?(?:, %s(?:::\w+)?)*)\)")
-_ARRAYS_FROM = 8
 
 Row = tuple[Any, ...]
 
@@ -44,7 +43,6 @@ class Hot:
         if not isinstance(compiled, SQLCompiler):
             raise TypeError("only SELECT, INSERT, UPDATE and DELETE can be hot")
         self._array = dialect == "postgresql"
-        self._updates = "DO UPDATE" in compiled.string
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
         found = _EXPANDING.search(compiled.string)
         self._list = ""
@@ -58,7 +56,8 @@ class Hot:
             self._sql = f"{self._before}= ANY(%s){self._after}"
             self._at = self._names.index(self._list)
         self._pick = _picker(self._names, _constants(compiled))
-        self._arrays = _with_arrays(statement, compiled) if self._array else ""
+        plain = not _constants(compiled) and not self._list
+        self._together = Together(compiled, dialect) if plain else None
 
     def rows(self, tx: Tx, params: Mapping[str, Any]) -> list[Row]:
         """All rows of a SELECT, or of a statement with RETURNING."""
@@ -78,13 +77,15 @@ class Hot:
         """Runs a statement without result once for each of `rows`; no list parameters.
 
         `distinct` promises that no two rows have the same key, so that an INSERT with ON
-        CONFLICT DO UPDATE can take them at once.
+        CONFLICT DO UPDATE can take them at once. An UPDATE looks for itself.
         """
         pick = self._pick
-        values = [pick(row) for row in rows]
-        if self._arrays and len(values) >= _ARRAYS_FROM and (distinct or not self._updates):
-            tx.cursor.execute(self._arrays, [list(column) for column in zip(*values, strict=True)])
-        elif values:
+        values: Sequence[Row] = [pick(row) for row in rows]
+        if self._together is not None:
+            statements, values = self._together.cut(values, distinct=distinct)
+            for sql, parameters in statements:
+                tx.cursor.execute(sql, parameters)
+        if values:
             tx.cursor.executemany(self._sql, values)
 
     def _bind(self, params: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
@@ -114,23 +115,6 @@ def compile_once(statement: Executable, dialect: str) -> Hot:
 def _dialect(name: str) -> Dialect:
     made: Callable[..., Dialect] = make_url(_DIALECTS[name]).get_dialect()
     return made(paramstyle="format" if name == "postgresql" else "qmark")
-
-
-def _with_arrays(statement: Executable, compiled: SQLCompiler) -> str:
-    """An INSERT of many rows for PostgreSQL: one array per column, unnested by the server.
-
-    "" for statements that are no plain INSERT.
-    """
-    found = _VALUES.search(compiled.string)
-    if not isinstance(statement, Insert) or found is None:
-        return ""
-    columns = [statement.table.c[name] for name in compiled.positiontup or ()]
-    if len(columns) != found.group(1).count("%s"):
-        return ""
-    types = [column.type.compile(dialect=compiled.dialect) for column in columns]
-    arrays = ", ".join(f"%s::{name}[]" for name in types)
-    before, after = compiled.string[: found.start()], compiled.string[found.end() :]
-    return f"{before}SELECT * FROM unnest({arrays}){after}"  # noqa: S608  names of types only
 
 
 def _constants(compiled: SQLCompiler) -> dict[str, Any]:

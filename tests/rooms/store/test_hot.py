@@ -1,10 +1,11 @@
 """Hot statements: the same answers as SQLAlchemy gives, on both engines."""
 
 import pytest
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import String, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.store.hot import MAX_LIST, Hot, compile_once
+from gatepost.store.spool import mark, put
 from gatepost.store.tables.ledger import meta
 
 BY_NAMES = (
@@ -32,7 +33,7 @@ def add(store, count):
     store.write_now(lambda tx: compile_once(ADD, tx.dialect).executemany(tx, rows))
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 8, 200])
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 64, 65, 200])
 def test_many_rows_go_in(store, count):
     add(store, count)
     names = select(meta.c.name).where(meta.c.name.like("n%"))
@@ -99,3 +100,55 @@ def test_what_cannot_be_hot_is_refused():
     )
     with pytest.raises(ValueError, match="one list"):
         Hot(two, "postgresql")
+
+
+SET = (
+    update(meta)
+    .where(meta.c.name == bindparam("of_name"))
+    .values(value=func.coalesce(bindparam("new", type_=String), meta.c.value))
+)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 73, 200])
+def test_many_rows_are_changed(store, count):
+    """Each its own row, whatever the order, and nobody else's; what is absent changes nothing."""
+    add(store, 201)
+    rows = [
+        {"of_name": f"n{number:03}", "new": f"new{number}" if number % 5 else None}
+        for number in reversed(range(count))
+    ]
+    rows.append({"of_name": "nobody", "new": "lost"})
+    store.write_now(lambda tx: compile_once(SET, tx.dialect).executemany(tx, rows))
+    expected = {
+        f"n{number:03}": f"new{number}" if number < count and number % 5 else str(number % 7)
+        for number in range(201)
+    }
+    names = select(meta.c.name, meta.c.value).where(meta.c.name.like("n%"))
+    found = store.read_now(lambda tx: dict(map(tuple, tx.connection.execute(names))))
+    assert found == expected
+
+
+def test_of_two_changes_of_one_row_the_later_one_stays(store):
+    add(store, 20)
+    rows = [{"of_name": f"n{number % 10:03}", "new": f"new{number}"} for number in range(20)]
+    store.write_now(lambda tx: compile_once(SET, tx.dialect).executemany(tx, rows))
+    sql = select(meta.c.value).where(meta.c.name == "n003")
+    assert store.read_now(lambda tx: tx.connection.execute(sql).scalar()) == "new13"
+
+
+@pytest.mark.parametrize(
+    ("statement", "count"),
+    [
+        (ADD, 64),
+        (SET, 64),
+        (mark._MARK, 64),
+        (put._INSERT_RECIPIENT, 64),
+        (CHANGE, 0),
+        (BY_NAMES, 0),
+    ],
+)
+def test_what_takes_many_rows_at_once(statement, count):
+    for dialect in ("sqlite", "postgresql"):
+        together = Hot(statement, dialect)._together
+        statements = together.cut([(n,) for n in range(64)], distinct=True)[0] if together else []
+        assert len(statements) == bool(count)

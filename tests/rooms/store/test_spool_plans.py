@@ -54,3 +54,12 @@ def test_turns_need_no_sorting(store, statement):
         lambda tx: [row[3] for row in tx.cursor.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
     )
     assert not any("TEMP B-TREE" in step for step in plan)
+
+
+def test_marks_find_their_rows_by_their_number(store):
+    together = hot.compile_once(mark._MARK, "sqlite")._together
+    ((sql, values),) = together.cut([(n,) * 11 for n in range(64)], distinct=True)[0]
+    plan = store.read_now(
+        lambda tx: [row[3] for row in tx.cursor.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    )
+    assert any("SEARCH recipient USING INTEGER PRIMARY KEY" in step for step in plan), plan

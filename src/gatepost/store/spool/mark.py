@@ -9,7 +9,7 @@ In: `MarkJob`s. Out: per job the ids that were no longer the holder's, left alon
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import String, bindparam, func, select
 
 from gatepost.mail.recipient_state import FINAL, State
 from gatepost.store import hot
@@ -37,7 +37,9 @@ _OWN = (
 _MARK = setting(
     "state", "attempts", "next_attempt_ms", "lease_by", "lease_until_ms", "held_ms",
     "finished_ms", "relayed_ms", "reported_ms",
-).values(last_reply=func.coalesce(bindparam("new_last_reply"), _r.last_reply))  # fmt: skip
+).values(
+    last_reply=func.coalesce(bindparam("new_last_reply", type_=String), _r.last_reply)
+)  # fmt: skip
 
 
 def mark(tx: Tx, jobs: Sequence[MarkJob]) -> list[list[int]]:
