@@ -1,0 +1,64 @@
+"""Where log lines go: to standard error, those that come together in one write.
+
+To write lets go of the interpreter, and on a busy gateway another thread has it for a while then;
+a line for each submission would cost more in waiting than in being made. So what only informs is
+held until what the event loop is at is done, a few milliseconds at most; a warning or an error
+goes out at once, and takes along what is held.
+
+In: lines, from any thread. Out: the same, in their order.
+
+*Known limits:* a process that is killed takes the lines of its last moment with it.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import TextIO
+
+Later = Callable[[Callable[[], object]], object]
+
+
+class LogFile:
+    """What structlog writes with: one method for each level."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self._held: list[str] = []
+        self._door = threading.RLock()  # a signal may come while a line is being written
+        self._later: Later | None = None
+        self._thread = 0
+
+    def hold(self, later: Later | None) -> None:
+        """From now on lines of this thread wait for a call that `later` arranges; `None` ends it.
+
+        `later` is the `call_soon` of the event loop that runs in this thread.
+        """
+        self.write_out()
+        self._later, self._thread = later, threading.get_ident()
+
+    def info(self, line: str) -> None:
+        """A line that may wait."""
+        with self._door:
+            self._held.append(line)
+            first = len(self._held) == 1
+        if self._later is None or threading.get_ident() != self._thread:
+            self.write_out()
+        elif first:
+            self._later(self.write_out)
+
+    def warning(self, line: str) -> None:
+        """A line that may not."""
+        with self._door:
+            self._held.append(line)
+            self.write_out()
+
+    def write_out(self) -> None:
+        """Writes what is held."""
+        with self._door:
+            held, self._held = self._held, []
+            if held:
+                self.stream.write("\n".join([*held, ""]))
+                self.stream.flush()
+
+    debug = msg = info
+    error = critical = fatal = exception = err = failure = warn = warning
