@@ -13,7 +13,8 @@ changes nothing succeeds on a full disk, too.
 
 *Fails:* `StoreUnavailable`, `StoreBroken`; whatever the work raises, unchanged.
 *Known limits:* when the connection breaks while COMMIT is under way, nobody can know
-whether it took place; the answer is `StoreUnavailable`, and what was written may stand.
+whether it took place; the answer is `StoreUnavailable`, and what was written may stand: a
+submission that its client sends again, a claim that nobody holds until its lease is over.
 """
 
 import time

@@ -12,7 +12,7 @@ without a restart.
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -192,17 +192,20 @@ class Store:
         """Writes SQLite's log back into the file and empties it; false if readers held it.
 
         Until then the log still holds the bytes of what was erased. Nothing to do on PostgreSQL,
-        where VACUUM sees to it.
+        where VACUUM sees to it. Raises `StoreUnavailable`.
         """
         if self._engine.dialect.name != "sqlite":
             return True
-        connection = self._engine.raw_connection()
         try:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA busy_timeout=1000")  # who waits here keeps writers waiting
-            (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        finally:
-            connection.close()
+            with closing(self._engine.raw_connection()) as connection:
+                cursor = connection.cursor()
+                cursor.execute("PRAGMA busy_timeout=1000")  # who waits here keeps writers waiting
+                (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except Exception as error:
+            trouble = classify(error)
+            if trouble is Trouble.NONE:
+                raise
+            raise exception_for(trouble, error) from error
         return not busy
 
     def now(self) -> datetime:

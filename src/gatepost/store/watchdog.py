@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, Protocol
 
 LONG_SECONDS = 4.0  # what may take longer is asked about
@@ -71,7 +71,8 @@ class Watchdog:
 
     def _ask(self, pid: int, answers: list[bool]) -> None:
         """Whether the server works for the backend `pid`; nothing where it does not answer."""
-        with suppress(Exception), self._connect() as fresh:
+        with suppress(Exception), closing(self._connect()) as borrowed:
+            fresh = borrowed.driver_connection
             own, works = fresh.execute(_QUESTION, (pid,)).fetchone()
             pooled = own != fresh.info.backend_pid
             answers.append(bool(works) or pooled)
