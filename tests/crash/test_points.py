@@ -25,9 +25,10 @@ from support.consents import granted, withdrawn
 from support.dying import Mortal, Nursery
 from support.ports import free_port
 from support.reports import dsn
+from support.scale import scale
 from support.submissions import accept, change, rows_of, submission
 from support.upstream import EXTENSIONS, Script, UpstreamThread
-from support.watching import mail, request, send, wait_until
+from support.watching import listens, mail, request, send, wait_until
 
 SHOP = "127.0.0.5"
 MORE = """
@@ -134,8 +135,20 @@ COMMANDS = [
 ]  # fmt: skip
 
 
+# The short run leaves out deaths before anything was written, which differ from those before it
+# in nothing that is stored, and some of the repetitions.
+RUN = scale(
+    [
+        point
+        for point in POINTS
+        if "/before" not in point.death and not (point.turn > 1 and "/committed" in point.death)
+    ],
+    POINTS,
+)
+
+
 def test_no_move_is_missing():
-    covered = {move for point in POINTS + COMMANDS for move in point.moves.split()}
+    covered = {move for point in RUN + COMMANDS for move in point.moves.split()}
     assert covered == {f"{move.origin}>{move.target}" for move in MOVES}
 
 
@@ -408,12 +421,14 @@ def returns(stage):
             client.sendmail("", [path], report)
 
     gateway.start(stage.point.death)
+    wait_until(lambda: listens(gateway.process.pid, stage.returns_port), gateway)
     with pytest.raises((smtplib.SMTPServerDisconnected, ConnectionError)):
         give_back()
     stage.die()
     gateway.start()
     known = facts(gateway, EventKind.BOUNCED)
     assert known == int(stage.point.death.endswith("committed"))
+    wait_until(lambda: listens(gateway.process.pid, stage.returns_port), gateway)
     give_back()
     assert facts(gateway, EventKind.BOUNCED) == 1
     until_quiet(gateway)
@@ -492,7 +507,7 @@ STORIES = {
 }
 
 
-@pytest.mark.parametrize("point", POINTS, ids=str)
+@pytest.mark.parametrize("point", RUN, ids=str)
 def test_killed(tmp_path, nursery, ledger, point):
     with UpstreamThread(Script()) as upstream:
         stage = Stage(tmp_path, nursery, ledger, upstream, point)

@@ -17,6 +17,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -121,10 +122,7 @@ class Mortal(Program):
 
 def main():
     """The nursery's life: orders come by line, until nobody is there to give them."""
-    import gatepost.__main__
-    import gatepost.app.serving
-    import gatepost.cli  # noqa: F401
-
+    _learn()
     children = {}
     for line in sys.stdin:
         order = json.loads(line)
@@ -139,6 +137,37 @@ def main():
     for pid, status in children.items():
         if status is None:
             os.kill(pid, signal.SIGKILL)
+
+
+def _learn():
+    """Loads what every start loads, and compiles the templates once for all forks."""
+    import jinja2
+
+    import gatepost.__main__
+    import gatepost.app.serving
+    import gatepost.cli  # noqa: F401  the same name, another module
+    from gatepost.app.texts import Texts
+    from gatepost.store.engine import Store
+    from support import deaths  # noqa: F401
+
+    jinja2.Environment.compile = _remembered(jinja2.Environment.compile)
+    Texts(None)
+    with tempfile.TemporaryDirectory() as folder:
+        Store.open("", Path(folder) / "data").close()
+
+
+def _remembered(compile_template):
+    known = {}
+
+    def remembered(environment, source, name=None, filename=None, **more):
+        if not isinstance(source, str):
+            return compile_template(environment, source, name, filename, **more)
+        key = source, name, filename, *more.items()
+        if key not in known:
+            known[key] = compile_template(environment, source, name, filename, **more)
+        return known[key]
+
+    return remembered
 
 
 def _poll(children, pid):
