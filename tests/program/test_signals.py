@@ -1,14 +1,17 @@
 """SIGHUP, SIGTERM, and starts that must fail: what an administrator does to the program."""
 
 import signal
+import smtplib
 import socket
+import ssl
 import subprocess
 import time
 
 import pytest
 
+from support.certificates import make_certificate
 from support.consents import granted
-from support.program import Program
+from support.program import CONFIG, Program
 from support.smtp_lines import Lines
 from support.upstream import Script, Slow, UpstreamThread
 from support.watching import copies, mail, request, rows, send, states, wait_until
@@ -110,6 +113,41 @@ def test_what_takes_a_restart_is_named(world, config):
     reload(gateway, config.replace("connections = 10", "connections = 11"), "after a restart")
     line = [line for line in gateway.log().splitlines() if "after a restart" in line][-1]
     assert '["upstream"]' in line
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path):
+    """While mail comes, and to whoever greets from then on; a broken one changes nothing."""
+    certificate, key = make_certificate(tmp_path, "localhost")
+    tls = f'tls = "starttls"\ncertificate = "{certificate}"\nkey = "{key}"\n'
+    with UpstreamThread() as upstream:
+        gateway = Program(
+            tmp_path,
+            upstream_port=upstream.port,
+            config=CONFIG.replace("[http]", f"{tls}\n[http]", 1),
+        )
+        gateway.record({"anna@example.org": [granted()]})
+        text = gateway.config.read_text()
+        with gateway, Lines(gateway.smtp_port) as open_session:
+            first = shown(gateway)
+            make_certificate(tmp_path, "localhost")
+            assert shown(gateway) == first
+            reload(gateway, text, "configuration reloaded")
+            second = shown(gateway)
+            assert second != first
+            open_session.say("NOOP")
+            assert open_session.hear().startswith("250")
+            certificate.write_text("no certificate")
+            reload(gateway, text, "configuration not reloaded")
+            assert shown(gateway) == second
+            assert send(gateway, ["anna@example.org"], mail("Meanwhile"))[0] == 250
+
+
+def shown(gateway):
+    """The certificate that a new session gets to see."""
+    context = ssl._create_unverified_context()
+    with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=20) as client:
+        client.starttls(context=context)
+        return client.sock.getpeercert(binary_form=True)
 
 
 def test_a_second_instance_is_refused(world):

@@ -41,7 +41,7 @@ def ready(gateway):
 
 def test_nothing_is_promised_while_the_store_is_held_and_all_works_afterwards(tmp_path):
     with UpstreamThread() as upstream:
-        gateway = Program(tmp_path, upstream_port=upstream.port)
+        gateway = Program(tmp_path, upstream_port=upstream.port, store_url="")
         gateway.record({address: [granted()] for address in PEOPLE})
         with gateway:
             assert send(gateway, PEOPLE[:1], mail("Before"))[0] == 250
@@ -85,7 +85,7 @@ def test_a_stop_is_over_in_time_whoever_holds_on(tmp_path):
     """A store that is held, a client in its message, an upstream that hangs, many idle clients."""
     with UpstreamThread(Script(steps={"DOT": Hang()})) as upstream:
         many = CONFIG.replace("[limits]", f"[limits]\nconnections_per_client = {2 * IDLE}")
-        gateway = Program(tmp_path, upstream_port=upstream.port, config=many)
+        gateway = Program(tmp_path, upstream_port=upstream.port, store_url="", config=many)
         gateway.record({PEOPLE[0]: [granted()]})
         with gateway, ExitStack() as clients:
             assert send(gateway, PEOPLE[:1], mail("Hanging"))[0] == 250
@@ -110,7 +110,9 @@ def test_a_stop_is_over_in_time_whoever_holds_on(tmp_path):
 
 def test_the_second_signal_ends_it_at_once(tmp_path):
     with UpstreamThread(Script(steps={"DOT": Hang()})) as upstream:
-        gateway = Program(tmp_path, upstream_port=upstream.port, options=("--workers", "2"))
+        gateway = Program(
+            tmp_path, upstream_port=upstream.port, store_url="", options=("--workers", "2")
+        )
         gateway.record({PEOPLE[0]: [granted()]})
         with gateway:
             assert send(gateway, PEOPLE[:1], mail("Hanging"))[0] == 250

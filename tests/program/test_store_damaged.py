@@ -55,7 +55,7 @@ def overwrite(folder, at, octets):
 @pytest.mark.parametrize("how", ["deleted", "replaced", "log deleted"])
 def test_nothing_is_acknowledged_into_a_file_that_is_gone(tmp_path, how):
     with UpstreamThread() as upstream:
-        gateway = Program(tmp_path, upstream_port=upstream.port)
+        gateway = Program(tmp_path, upstream_port=upstream.port, store_url="")
         gateway.record({address: [granted()] for address in PEOPLE})
         with gateway:
             assert send(gateway, PEOPLE[:2], mail("Before"))[0] == 250
@@ -88,7 +88,7 @@ def test_nothing_is_acknowledged_into_a_file_that_is_gone(tmp_path, how):
 
 def test_damage_under_way_stops_everything_until_somebody_mends_it(tmp_path):
     with UpstreamThread() as upstream:
-        gateway = Program(tmp_path, upstream_port=upstream.port)
+        gateway = Program(tmp_path, upstream_port=upstream.port, store_url="")
         gateway.record({address: [granted()] for address in PEOPLE})
         with sqlite3.connect(tmp_path / "data" / "gatepost.db") as writing:
             writing.execute("PRAGMA wal_checkpoint(TRUNCATE)")

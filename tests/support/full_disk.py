@@ -49,7 +49,7 @@ def play(folder):
     (data / "reserve").write_bytes(b"x" * 11_000_000)
     with UpstreamThread() as upstream:
         config = CONFIG.replace('min_free_disk = "1 MB"', 'min_free_disk = "0 MB"')
-        gateway = Program(folder, upstream_port=upstream.port, config=config)
+        gateway = Program(folder, upstream_port=upstream.port, store_url="", config=config)
         gateway.record({"reader@example.org": [granted()]})
         with gateway:
             acknowledged = fill_by_mail(gateway, "Number")
