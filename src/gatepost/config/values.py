@@ -33,6 +33,7 @@ ABSENT_WORDS = ("never", "unlimited")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 
@@ -356,9 +357,13 @@ def is_there(reference: tuple[str, str], surroundings: Surroundings) -> bool:
 
 def _secret_in_variable(name: str, environ: Mapping[str, str]) -> SecretStr:
     if name not in environ:
+        # A secret that stands where its variable's name belongs is not repeated.
+        shown = name if _VARIABLE.fullmatch(name) else "that it names"
         raise wrong(
-            f"the environment variable {name} is not set",
-            f'set {name} before the start, or write {{ file = "PATH" }} or the secret itself',
+            f"the environment variable {shown} is not set",
+            f'set {shown} before the start, or write {{ file = "PATH" }} or the secret itself'
+            if shown == name
+            else 'write the name of a variable, { file = "PATH" } or the secret itself',
         )
     return SecretStr(environ[name])
 
