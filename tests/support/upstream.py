@@ -89,6 +89,7 @@ class Upstream:
         self.commands: list[tuple[int, str]] = []  # (connection, command line)
         self.violations: list[str] = []
         self.resets: set[int] = set()  # connections that were cut
+        self.senders: set[int] = set()  # open connections over which MAIL was taken
         self.connections = 0
         self.open_connections = 0
         self.most_connections = 0

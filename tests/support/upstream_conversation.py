@@ -69,6 +69,7 @@ class Conversation(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.stopped = True
         self.up.open_connections -= 1
+        self.up.senders.discard(self.number)
         self.up._conversations.discard(self)
 
     def data_received(self, data: bytes) -> None:
@@ -297,7 +298,10 @@ class Conversation(asyncio.Protocol):
             self.say("503 5.5.1 nested MAIL")
         else:
             self.began = time.time()
-            if self.perform("MAIL").startswith("2"):
+            most = self.script.most_senders
+            crowded = most and len(self.up.senders - {self.number}) >= most
+            if self.perform("MAIL", special=self.script.busy if crowded else None).startswith("2"):
+                self.up.senders.add(self.number)
                 self.mail = (path, parameters)
 
     def do_rcpt(self, argument: str) -> None:

@@ -56,7 +56,8 @@ class Script:
     """What the upstream offers and how it answers; see the module's docstring.
 
     `recipients` are steps for RCPT by address (casefolded); of one transaction no more than
-    `most_recipients` are taken (0: all). `users` (name to password) makes AUTH offered and, if
+    `most_recipients` are taken (0: all). Connections beyond `most_senders` (0: none) are let in and
+    hear `busy` at MAIL. `users` (name to password) makes AUTH offered and, if
     `require_auth`, demanded at MAIL. `tls` is "none", "starttls" or "implicit", with `context`.
     """
 
@@ -68,6 +69,8 @@ class Script:
     users: Mapping[str, str] = field(default_factory=dict)
     require_auth: bool = False
     most_recipients: int = 0
+    most_senders: int = 0
+    busy: str = "421 4.7.0 too many connections"
 
     @classmethod
     def read(cls, path: Path) -> "Script":

@@ -1,6 +1,7 @@
 """Connecting: TLS in its four ways, AUTH, and upstreams that do not let us in."""
 
 import socket
+import ssl
 
 import pytest
 
@@ -166,3 +167,31 @@ async def test_nobody_listens():
 def test_the_password_is_not_shown():
     route = Route(name="x", host="h", port=25, ehlo="e", username="relay", password="s3cret")
     assert "s3cret" not in repr(route)
+
+
+@pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.OPPORTUNISTIC])
+async def test_rs5_what_upstream_says_before_its_tls_counts_for_nothing(good, tls):
+    """Whoever sits in between can add replies to the clear text; none is taken for a later one."""
+    said = (
+        b"220 ready\r\n250-evil.example\r\n250 AUTH PLAIN\r\n235 2.7.0 welcome\r\n550 5.1.1 no\r\n"
+    )
+    outcome, up, _ = await send_one(
+        script("starttls", good, users={"relay": "s3cret"}, steps={"STARTTLS": Raw(said)}),
+        tls=tls, ca_file=str(good[0]), username="relay", password="s3cret",
+    )  # fmt: skip
+    assert outcome.result is Result.DELIVERED
+    (message,) = up.messages
+    assert message.secure
+    assert message.user == "relay"
+
+
+@pytest.mark.parametrize("version", ["TLSv1", "TLSv1_1"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_rx_7_an_upstream_of_yesterday_gets_nothing(good, version):
+    settings = script("implicit", good)
+    settings.context.set_ciphers("ALL:@SECLEVEL=0")
+    settings.context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    settings.context.maximum_version = ssl.TLSVersion[version]
+    outcome, up, _ = await send_one(settings, tls=Tls.IMPLICIT, ca_file=str(good[0]))
+    assert outcome.result is not Result.DELIVERED
+    assert up.messages == []

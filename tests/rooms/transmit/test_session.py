@@ -259,6 +259,18 @@ async def test_a_copy_stopped_between_mail_and_content_is_not_sent(way):
         assert sending.health == []
 
 
+async def test_large_content_is_not_finished_by_whoever_lost_the_copy_meanwhile():
+    """Larger than all socket buffers, so that it pauses; the lease runs out in the middle."""
+    content = b"Subject: x\r\n\r\n" + (b"x" * 998 + b"\r\n") * 30_000
+    async with Upstream() as up, Sending(up) as sending:
+        lost = make_copy("lost@one.example", content=content)
+        sending.may_start = lambda copy: copy is not lost or sending.asked.count(copy) < 3
+        outcomes = await sending.send(lost, make_copy())
+        assert [o[0].result for o in outcomes] == [UNSENT, DELIVERED]
+        assert [message.recipients for message in up.messages] == [["a@one.example"]]
+        assert sending.health == []
+
+
 async def test_an_owner_who_raises_stops_the_copy_and_not_the_connection():
     def broken(copy):
         raise KeyError(copy)

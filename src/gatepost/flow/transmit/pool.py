@@ -106,7 +106,8 @@ class Pool:
     @property
     def on_trial(self) -> bool:
         """Whether one copy is wanted, to see if upstream takes mail again."""
-        return self._circuit is Circuit.TRIAL and not self._held and not self._stopping
+        on_trial = self._circuit is Circuit.TRIAL and not self._held and not self._stopping
+        return on_trial and any(one.is_idle for one in self._sessions)
 
     @property
     def takes_eight_bit(self) -> bool | None:
@@ -238,14 +239,7 @@ class Pool:
         elif any(other.used for other in self._sessions):
             self._crowd()
         else:
-            self._barren += 1
-            self._limit = 1
-            if self._barren >= BARREN_LIMIT:
-                self._trip(reply)
-            elif session.strain is not None:
-                self._retry_later()
-            else:
-                self._pump_soon()
+            self._despair(session, reply)
 
     # Feeding
 
@@ -364,6 +358,20 @@ class Pool:
             self._tell(reply)
         self._give_back(reply, Scope.UPSTREAM)
         self._retry_later()
+
+    def _despair(self, session: Session, reply: Reply) -> None:
+        """A connection ended in trouble, and no other has carried anything so far."""
+        self._barren += 1
+        if self._sessions:
+            self._crowd()  # the others may yet
+            return
+        self._limit = 1
+        if self._barren >= BARREN_LIMIT:
+            self._trip(reply)
+        elif session.strain is not None:
+            self._retry_later()
+        else:
+            self._pump_soon()
 
     def _judge(self, session: Session, reply: Reply | None) -> None:
         """The end of a connection on trial: well if there was nothing to send for a while."""
