@@ -10,8 +10,10 @@ one write: the content of one copy with MAIL, RCPT and DATA of the next (RFC 292
 CHUNKING several whole copies. Large content is poured in slices, as the transport has room.
 A timer watches the oldest unanswered command.
 
-Whether a copy may start is asked by the desk right before its MAIL is written, and once more
-before its content. An accepted DATA cannot be taken back, so then the connection is dropped.
+Whether a copy may start is asked by the desk right before its MAIL is written, once more before
+its content, and whenever large content goes on after a pause: whoever slept meanwhile may have
+lost the copy to another gateway. An accepted DATA cannot be taken back, so then the connection is
+dropped.
 
 A connection on which upstream says that it is in trouble itself (`Transaction.strain`) begins
 nothing more and takes its leave; the pool learns why.
@@ -180,10 +182,15 @@ class Session(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The transport has room again."""
         self._paused = False
-        if self._pouring is not None and not self._ended:
-            self._since = self._loop.time()
-            self._pour()
-            self._advance(WINDOW)
+        if self._pouring is None or self._ended:
+            return
+        if not self._desk.may_go_on(self._flight[-1].copy):  # another gateway has it by now
+            self._withhold(self._flight[-1])
+            self._end(trouble.NOT_STARTED, own_will=True)
+            return
+        self._since = self._loop.time()
+        self._pour()
+        self._advance(WINDOW)
 
     # Replies
 
