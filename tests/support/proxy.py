@@ -110,7 +110,7 @@ class Line:
         mark = self._proxy._mark
         if mark is not None and mark in octets:
             self._seen = True
-        if self._seen and b"COMMIT" in octets:
+        if self._seen and b"COMMIT\0" in octets:
             self._lost, self._proxy._mark = True, None
         return True
 
