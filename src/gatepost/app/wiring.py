@@ -27,6 +27,7 @@ from gatepost.config.parties import DkimSettings
 from gatepost.consent.tokens import Ring
 from gatepost.flow.accept.clients import ClientTable
 from gatepost.flow.accept.door import Limits
+from gatepost.flow.accept.tls import server_context
 from gatepost.flow.classify import Rule, Suspicion
 from gatepost.flow.decide.policy import Policy
 from gatepost.flow.edit import DkimKey, load_key
@@ -95,15 +96,12 @@ def tls_context(listener: SmtpSettings) -> ssl.SSLContext | None:
     """The TLS context of a listener, `None` without TLS. Raises `WiringError`."""
     if listener.tls == "none":
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(str(listener.certificate), str(listener.key))
+        return server_context(Path(str(listener.certificate)), Path(str(listener.key)))
     except (OSError, ssl.SSLError) as error:
         raise WiringError(
             f"{listener.certificate}: the certificate cannot be used: {error}"
         ) from error
-    return context
 
 
 def confirming(wiring: Wiring) -> Confirming:
