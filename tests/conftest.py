@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from support import postgres
+from support import engines, postgres
 
 POSTGRES = postgres.find_binaries()
 ENGINES = ["sqlite", "postgresql"] if POSTGRES else ["sqlite"]
@@ -20,7 +20,14 @@ def pytest_collection_modifyitems(items):
         items[:] = [item for item in items if "postgres_server" not in item.fixturenames]
 
 
+def pytest_generate_tests(metafunc):
+    """A test marked `both_engines` runs once for each engine (`support.engines`)."""
+    if metafunc.definition.get_closest_marker("both_engines"):
+        metafunc.parametrize("stores", ENGINES, indirect=True)
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "both_engines: run once on SQLite, once on PostgreSQL")
     if not POSTGRES and os.environ.get("CI"):
         raise pytest.UsageError("PostgreSQL is not installed, and in CI nothing is left out")
 
@@ -36,6 +43,27 @@ def postgres_server():
     server = postgres.Server.start(POSTGRES)
     yield server
     server.remove()
+
+
+@pytest.fixture(autouse=True)
+def stores(request):
+    """The engine of the stores that helpers open: the embedded one, unless it is given."""
+    name = getattr(request, "param", "sqlite")
+    if name == "sqlite":
+        yield name
+        return
+    with engines.stores_on(request.getfixturevalue("postgres_server")):
+        yield name
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def each_engine(request):
+    """The same for fixtures of a whole module, such as a gateway that all its tests share."""
+    if request.param == "sqlite":
+        yield request.param
+        return
+    with engines.stores_on(request.getfixturevalue("postgres_server")):
+        yield request.param
 
 
 @pytest.fixture(params=ENGINES)

@@ -8,6 +8,7 @@ import re
 import threading
 
 import httpx
+import pytest
 
 from gatepost.store import api_keys, onward
 from support.consents import granted
@@ -59,6 +60,7 @@ def another_system(folder):
         loop.close()
 
 
+@pytest.mark.both_engines
 def test_a_withdrawal_by_api_stops_a_queued_copy(tmp_path):
     with UpstreamThread() as upstream:
         gateway = Program(tmp_path, upstream_port=upstream.port)
@@ -93,6 +95,7 @@ def test_a_revoked_key_is_none_at_once(tmp_path):
         assert ask(gateway, token, "/campaigns")[0] == 401
 
 
+@pytest.mark.both_engines
 def test_opt_outs_travel_on(tmp_path):
     """The mailer's own one-click address, its mailto, and a webhook, each told once."""
     with UpstreamThread() as upstream, another_system(tmp_path) as there:

@@ -36,7 +36,7 @@ SUCCESS = ["NOTIFY=SUCCESS,FAILURE"]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(each_engine, tmp_path_factory):
     script = Script(
         extensions=("PIPELINING", "SIZE 20000"),
         recipients={"nobody@example.org": "550 5.1.1 nobody of that name"},

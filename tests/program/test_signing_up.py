@@ -9,6 +9,7 @@ from email import message_from_bytes, policy
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from support.program import Program
 from support.signups import TEXT, path_in
@@ -76,6 +77,7 @@ def until(holds, seconds=20):
     raise AssertionError("it did not happen")
 
 
+@pytest.mark.both_engines
 def test_a_confirmation_lets_go_what_was_held(tmp_path):
     with UpstreamThread() as upstream:
         gateway = Program(tmp_path, upstream_port=upstream.port, more=DOUBLE)
@@ -99,6 +101,7 @@ def test_a_confirmation_lets_go_what_was_held(tmp_path):
             assert ANNA in gateway.log()
 
 
+@pytest.mark.both_engines
 def test_a_welcome_that_left_before_a_crash_counts_after_it(tmp_path):
     with UpstreamThread() as upstream:
         gateway = Program(tmp_path, upstream_port=upstream.port)

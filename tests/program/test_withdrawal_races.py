@@ -12,6 +12,8 @@ import random
 import time
 from dataclasses import dataclass
 
+import pytest
+
 from gatepost.app.wiring import ring_of
 from gatepost.consent.tokens import Claim, Purpose, stream_tag
 from gatepost.mail.address import parse
@@ -21,6 +23,8 @@ from support.consents import granted, withdrawn
 from support.program import Program
 from support.upstream import EXTENSIONS, Script, Slow, Upstream
 from support.watching import copies, mail, send, states
+
+pytestmark = pytest.mark.both_engines
 
 SLOWLY = {"DOT": Slow(0.004, "250 2.0.0 taken")}
 CLICKS_AT_ONCE = 8

@@ -29,7 +29,7 @@ PEOPLE = [f"reader{number}@example.org" for number in range(600)]
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
+def two(each_engine, tmp_path_factory):
     """A gateway with two workers, and its upstream."""
     with UpstreamThread(Script(steps={"DOT": Slow(0.02, "250 2.0.0 ok")})) as upstream:
         gateway = Program(

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from gatepost.cli import app
 from gatepost.store.engine import Store
+from support.engines import store_url
 
 CONFIG = """
 [server]
@@ -76,7 +77,8 @@ class Site:
     def __init__(self, folder, more="", config=CONFIG):
         self.folder = folder
         self.config = folder / "config.toml"
-        self.config.write_text(config + more)
+        url = store_url(folder)
+        self.config.write_text(config + more + (f'\n[store]\nurl = "{url}"\n' if url else ""))
 
     def run(self, *words, given=None):
         result = CliRunner().invoke(
@@ -107,7 +109,7 @@ class Site:
         return path
 
     def store(self):
-        return Store.open("", self.folder / "data")
+        return Store.open(store_url(self.folder), self.folder / "data")
 
     def add_source(self, name="web", *words):
         text = self.file(

@@ -19,6 +19,7 @@ import time
 from gatepost.mail.address import parse
 from gatepost.store import people
 from gatepost.store.engine import Store
+from support import engines
 from support.ports import free_port
 
 CONFIG = """
@@ -86,7 +87,7 @@ class Program:
         *,
         upstream_port,
         more="",
-        store_url="",
+        store_url=None,
         connections=10,
         config=CONFIG,
         options=(),
@@ -95,7 +96,7 @@ class Program:
         self.smtp_port, self.http_port, self.admin_port = free_port(), free_port(), free_port()
         self.config = folder / "config.toml"
         self.log_file = folder / "gatepost.log"
-        self.store_url = store_url
+        self.store_url = engines.store_url(folder) if store_url is None else store_url
         self.options = options  # of `gatepost serve`
         self.process = None
         self.config.write_text(
@@ -104,7 +105,7 @@ class Program:
                 http_port=self.http_port,
                 admin_port=self.admin_port,
                 upstream_port=upstream_port,
-                store_url=store_url,
+                store_url=self.store_url,
                 connections=connections,
             )
             + more

@@ -18,6 +18,7 @@ from gatepost.store.engine import Store
 from gatepost.store.ids import new_id
 from gatepost.store.streams import KnownStream, remember_streams
 from gatepost.store.tables import mail as tables
+from support.engines import store_url
 from support.site import correspondence, texts
 from support.smtp_talk import connected
 from support.submissions import rows_of
@@ -92,7 +93,7 @@ class Station:
 @asynccontextmanager
 async def station(folder, *, soft_limit=3, senders=None):
     """Open on a free port until the end of the block."""
-    with Store.open("", folder / "data") as store:
+    with Store.open(store_url(folder), folder / "data") as store:
         known = [KnownStream(one.name, one.sender) for one in STREAMS.values()]
         await store.write(lambda tx: remember_streams(tx, known))
         keys = store.keys

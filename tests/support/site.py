@@ -35,6 +35,7 @@ from gatepost.web.admin import admin_app
 from gatepost.web.recipients import Door, recipient_app
 from gatepost.web.server import Server, bind
 from gatepost.web.site import Dossiers, Site, _no_farewell
+from support.engines import store_url
 
 SENDERS = {
     "acme": Sender(
@@ -193,7 +194,7 @@ async def served(
     dossier: Dossiers | None = None,
 ) -> AsyncIterator[Served]:
     """Both applications on loopback, over a new store in `folder`."""
-    store = await asyncio.to_thread(Store.open, "", folder / "data")
+    store = await asyncio.to_thread(Store.open, store_url(folder), folder / "data")
     keys = store.keys
     ring = ring or Ring(keys.link_keys, keys.link_current, keys.link_compromised)
     here = Served(store, ring, 0, 0)

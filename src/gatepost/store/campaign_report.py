@@ -140,7 +140,6 @@ def summaries_due(tx: Tx, silence: timedelta = SUMMARY_AFTER) -> list[CampaignRo
             _c.last_submission_ms <= to_ms(tx.now - silence),
             untold,
         )
-        .order_by(_c.id)
     )
     return _rows(tx, list(tx.connection.execute(due).scalars()))
 

@@ -66,7 +66,9 @@ _ALONE = select(func.pg_advisory_xact_lock(bindparam("lock")))
 _STOPPED = select(_c.id).where(
     _c.id.in_(bindparam("ids", expanding=True)), _c.stopped_ms.is_not(None)
 )
-_STOPPED_SINCE = select(_c.id).where(_c.stopped_ms >= bindparam("since"))
+_STOPPED_SINCE = select(_c.id).where(
+    _c.stopped_ms.is_not(None), _c.stopped_ms >= bindparam("since")
+)
 _FROZEN = select(tables.sender_state.c.sender).where(tables.sender_state.c.frozen_ms.is_not(None))
 
 
@@ -176,9 +178,10 @@ def release_thawed(tx: Tx) -> int:
     ready = (
         update(tables.recipient)
         .where(
+            _r.held_ms.is_not(None),  # for the index
             _r.state == spelled(State.HELD),
             _r.rule == FROZEN,
-            _r.submission.in_(select(_s.id).where(_s.sender.not_in(frozen))),
+            select(_s.id).where(_s.id == _r.submission, _s.sender.not_in(frozen)).exists(),
         )
         .values(state=State.READY, next_attempt_ms=tx.now_ms, held_ms=None)
     )

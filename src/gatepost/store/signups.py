@@ -153,7 +153,7 @@ def settle_welcomes(tx: Tx, limit: int = 500) -> list[Delivered]:
         select(welcome.c.submission, _r.state, _r.finished_ms)
         .join(mail.recipient, _r.submission == welcome.c.submission)
         .where(welcome.c.settled_ms.is_(None), _r.state.in_(sorted(FINAL)))
-        .order_by(welcome.c.submission)
+        .order_by(welcome.c.written_ms)
         .limit(limit)
     )
     ends = {row.submission: row for row in tx.connection.execute(over)}

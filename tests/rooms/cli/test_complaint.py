@@ -28,6 +28,7 @@ def test_nothing_to_list(site):
     assert rows(site) == []
 
 
+@pytest.mark.both_engines
 def test_a_case_from_its_complaint_to_its_end(site):
     number = complain(site)
     (row,) = rows(site, "--open")

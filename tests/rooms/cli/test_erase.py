@@ -44,6 +44,7 @@ def shown(site, address=A):
     return site.run("consent", "show", address, "--json").json
 
 
+@pytest.mark.both_engines
 def test_what_proves_a_consent_stays_until_its_date(site):
     """JU-24: an erasure request leaves what is needed to prove the consent, and nothing else."""
     put(site, A, granted(at=YESTERDAY), ENGAGED)
@@ -60,6 +61,7 @@ def test_what_proves_a_consent_stays_until_its_date(site):
     assert ran(site) == {}
 
 
+@pytest.mark.both_engines
 def test_where_nothing_must_be_kept_all_of_it_goes_at_once(site):
     put(site, A, granted(at=LONG_AGO), withdrawn(at=LONG_AGO + timedelta(days=1)))
     assert erased(site)["extent"] == "all"
@@ -92,6 +94,7 @@ def test_of_a_stranger_there_is_nothing_to_erase(site):
     assert erased(site, status=1)["extent"] == ""
 
 
+@pytest.mark.both_engines
 def test_waiting_mail_is_ended_and_bears_no_address(site):
     subject = put(site, A, granted(at=YESTERDAY))
     with site.store() as store:
@@ -123,6 +126,7 @@ def test_orders_still_come_unless_they_are_not_wanted_either(site, words, state)
     assert [one["kind"] for one in shown(site)["events"]].count("suppressed") == len(receipts)
 
 
+@pytest.mark.both_engines
 def test_a_stranger_who_was_mailed_is_remembered_by_hash_alone(site):
     with site.store() as store:
         accept(store, submission(A))
@@ -183,6 +187,7 @@ def test_the_sender_must_be_the_only_one(two_senders):
     assert two_senders.ok("consent", "erase", A, "--json").json["extent"] == "rest"
 
 
+@pytest.mark.both_engines
 def test_the_retention_run_completes_what_was_asked_for_on_its_date(site, monkeypatch):
     put(site, A, granted(at=YESTERDAY))
     due = datetime.fromisoformat(erased(site)["kept"]["until"])

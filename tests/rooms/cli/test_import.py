@@ -27,6 +27,7 @@ def rejects(site, name="people.csv.rejects.csv"):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.both_engines
 def test_each_row_becomes_what_it_says(site):
     said = load(
         site,
@@ -89,6 +90,7 @@ def test_the_corrected_rejects_can_be_imported(site):
     assert site.standing("a@kund.example")["reason"] == "consented"
 
 
+@pytest.mark.both_engines
 def test_the_same_file_twice_adds_nothing(site, monkeypatch):
     monkeypatch.setattr(consent_import, "BATCH", 3)
     text = (
@@ -114,6 +116,7 @@ def test_the_same_file_twice_adds_nothing(site, monkeypatch):
     assert {who: site.kinds(f"{who}@kund.example") for who in "abd"} == before
 
 
+@pytest.mark.both_engines
 def test_leaving_comes_first_wherever_it_stands_in_the_file(site, monkeypatch):
     monkeypatch.setattr(consent_import, "BATCH", 1)
     load(
@@ -130,6 +133,7 @@ def test_leaving_comes_first_wherever_it_stands_in_the_file(site, monkeypatch):
     assert site.standing("b@kund.example")["verdict"] == "deliver"
 
 
+@pytest.mark.both_engines
 def test_who_left_comes_back_with_a_note_only(site):
     """HR-8."""
     site.ok("consent", "withdraw", "a@kund.example", "--stream", "newsletter")
@@ -303,6 +307,7 @@ def test_staff_bring_people_back_in_bulk_each_with_an_explanation(site):
     assert "say in a note how they came back" in said["d"]
 
 
+@pytest.mark.both_engines
 def test_a_dry_run_sees_its_own_rows_across_batches(site, monkeypatch):
     monkeypatch.setattr(consent_import, "BATCH", 1)
     text = (

@@ -63,6 +63,7 @@ def whole(site):
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 5])
+@pytest.mark.both_engines
 def test_a_broken_import_goes_on_and_comes_to_the_same(site, monkeypatch, after):
     expected = whole(site)
     rejected = (site.folder / "whole.csv.rejects.csv").read_text().count("\n")

@@ -4,6 +4,8 @@ import pytest
 
 from support.submissions import DELIVER, DROP, HOLD, SINCE, accept, submission
 
+pytestmark = pytest.mark.both_engines
+
 A, B, C = "a@kund.example", "b@kund.example", "c@kund.example"
 EXPIRES = SINCE.replace(year=2099)
 

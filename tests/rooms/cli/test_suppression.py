@@ -13,6 +13,7 @@ def rows(site, *words):
     return site.ok("suppression", "list", "--json", *words).json
 
 
+@pytest.mark.both_engines
 def test_an_address_is_suppressed_once_and_lifted(site):
     site.ok("suppression", "add", ANNA, "--note", "by telephone")
     assert "already" in site.ok("suppression", "add", ANNA).out

@@ -11,6 +11,8 @@ from gatepost.store.ids import to_text
 from support.reports import ABSENCE, EXCHANGE, LETTER, QMAIL, dsn
 from support.returning import ACME, station
 
+pytestmark = pytest.mark.both_engines
+
 
 @pytest.fixture
 async def here(tmp_path):

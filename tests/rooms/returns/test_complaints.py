@@ -12,6 +12,8 @@ from gatepost.store.ids import to_text
 from support.reports import LETTER, arf, dsn, lines, original
 from support.returning import ACME, station
 
+pytestmark = pytest.mark.both_engines
+
 FBL = "fbl@bounce.acme.example"
 ABUSE = "abuse@bounce.acme.example"
 

@@ -11,6 +11,8 @@ from gatepost.consent.tokens import Purpose
 from support.reports import LETTER, leaving
 from support.returning import ACME, station
 
+pytestmark = pytest.mark.both_engines
+
 LEAVE = "leave@acme.example"
 
 

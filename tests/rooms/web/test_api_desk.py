@@ -9,7 +9,10 @@ from gatepost.store import people
 from gatepost.store.engine import Store
 from gatepost.store.spool import PUT
 from support.api import api, client_with, key_for
+from support.engines import store_url
 from support.submissions import HOLD, submission
+
+pytestmark = pytest.mark.both_engines
 
 ANNA, BO = "anna@kund.example", "bo@kund.example"
 
@@ -155,7 +158,9 @@ async def test_another_senders_things_are_not_there(tmp_path):
 async def test_what_the_api_records_others_see(tmp_path):
     async with api(tmp_path) as (_, client):
         await client.post("/suppressions", json={"address": ANNA, "sender": "acme"})
-        with await asyncio.to_thread(Store.open, "", tmp_path / "data") as elsewhere:
+        with await asyncio.to_thread(
+            Store.open, store_url(tmp_path), tmp_path / "data"
+        ) as elsewhere:
             history = await elsewhere.read(lambda tx: people.history(tx, parse(ANNA)))
         (event,) = history.events
         assert (event.fact.actor, event.fact.method) == ("mailer", "api")

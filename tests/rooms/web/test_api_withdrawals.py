@@ -10,6 +10,8 @@ from gatepost.mail.address import parse
 from gatepost.store import people
 from support.api import api, client_with, key_for
 
+pytestmark = pytest.mark.both_engines
+
 ANNA = "anna@kund.example"
 
 

@@ -15,6 +15,8 @@ from support.signups import add_form, filled, hidden, letters, path_in, words
 from support.site import STREAMS, served
 from support.submissions import rows_of
 
+pytestmark = pytest.mark.both_engines
+
 ANNA = parse("anna@example.org")
 
 

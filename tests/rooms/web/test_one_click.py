@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 
 from gatepost.app.texts import Texts
 from gatepost.consent.evidence import EventKind, Fact
@@ -134,6 +135,7 @@ async def test_a_body_that_comes_in_drops_is_waited_for(tmp_path):
         assert (await site.facts(subject))[0].note == ""
 
 
+@pytest.mark.both_engines
 async def test_who_hangs_up_in_the_middle_has_still_left(tmp_path):
     async with served(tmp_path) as site:
         subject = await site.subscribe("anna@example.org", "newsletter")
@@ -160,6 +162,7 @@ async def test_expecting_100_continue(tmp_path):
         writer.close()
 
 
+@pytest.mark.both_engines
 async def test_again_is_the_same_as_once(tmp_path):
     """R8058-13: idempotent, also under a hail of clicks."""
     async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
@@ -196,6 +199,7 @@ async def test_many_at_once_and_one_of_another_store(tmp_path):
             ]
 
 
+@pytest.mark.both_engines
 async def test_who_came_back_can_leave_again(tmp_path):
     async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
@@ -229,6 +233,7 @@ async def test_no_other_method_changes_anything(tmp_path):
         assert site.withdrawn == []
 
 
+@pytest.mark.both_engines
 async def test_the_link_of_an_erased_person_works(tmp_path):
     """The subject outlives the erasure, so that links go on working."""
     async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
@@ -286,6 +291,7 @@ async def test_a_slash_behind_the_token_is_no_redirect(tmp_path):
         assert len(await site.facts(subject)) == 1
 
 
+@pytest.mark.both_engines
 async def test_links_of_retired_streams_work(tmp_path):
     """HR-5, R8058-15: the stream is gone from the configuration, not from people's mailboxes."""
     retired = {"summer-2019": "acme"}

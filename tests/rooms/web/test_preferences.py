@@ -4,10 +4,13 @@ import asyncio
 import re
 
 import httpx
+import pytest
 
 from gatepost.consent.evidence import EventKind, Fact, TextState
 from gatepost.store import people
 from support.site import served
+
+pytestmark = pytest.mark.both_engines
 
 
 def boxes(text):

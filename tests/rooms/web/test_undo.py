@@ -14,6 +14,8 @@ from gatepost.consent.leaving import has_left
 from gatepost.store import people
 from support.site import SENDERS, served
 
+pytestmark = pytest.mark.both_engines
+
 UNDONE = "Everything is as before"
 
 

@@ -55,6 +55,7 @@ class Campaign(SQLModel, table=True):
     __table_args__ = (
         Index("campaign_open", "client", "stream", "key", "last_submission_ms"),
         _where("campaign_summary_due", "summary_sent_ms IS NULL", "last_submission_ms"),
+        _where("campaign_stopped", "stopped_ms IS NOT NULL", "stopped_ms"),
     )
 
     id: int = Field(sa_column=Column(Id, primary_key=True))

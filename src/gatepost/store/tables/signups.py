@@ -20,7 +20,10 @@ class SignUp(SQLModel, table=True):
     """
 
     __tablename__ = "signup"
-    __table_args__ = (Index("signup_subject", "subject", "sender"),)
+    __table_args__ = (
+        Index("signup_subject", "subject", "sender"),
+        Index("signup_requested", "requested_ms"),
+    )
 
     id: int = Field(sa_column=Column(Id, primary_key=True, autoincrement=False))
     subject: int = Field(sa_column=Column(Id, ForeignKey("subject.id"), nullable=False))
@@ -40,6 +43,7 @@ class Welcome(SQLModel, table=True):
     __tablename__ = "welcome"
     __table_args__ = (
         Index("welcome_subject", "subject", "stream"),
+        Index("welcome_written", "written_ms"),
         Index(
             "welcome_unsettled",
             "written_ms",
