@@ -248,15 +248,16 @@ class Wire(SMTP):
             return
         self._buffer = rest
         self._flush()
+        if self._reading_paused and len(rest) <= _MAX_HELD:
+            # Also while something is waited for: who reads nothing does not see the client go.
+            self._reading_paused = False
+            self.transport.resume_reading()
         if self._blocked:
             return
         if self.door.stopping and self.at_rest:
             self.say_goodbye(replies.SHUTTING_DOWN)
         elif self._eof:
             self.close()
-        elif self._reading_paused and len(rest) <= _MAX_HELD:
-            self._reading_paused = False
-            self.transport.resume_reading()
 
     def _take_line(self, data: bytes, position: int) -> int:
         newline = data.find(b"\n", position)
