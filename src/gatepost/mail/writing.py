@@ -23,7 +23,8 @@ _ATOMS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]*")
 def write_text_part(kind: str, description: str, text: str) -> bytes:
     """A part with `text`, in US-ASCII or else UTF-8."""
     charset = "us-ascii" if text.isascii() else "utf-8"
-    octets = "".join(f"{line}\r\n" for line in text.split("\n")).encode("utf-8", "replace")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    octets = "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")
     return write_part(f"{kind}; charset={charset}", description, octets)
 
 
