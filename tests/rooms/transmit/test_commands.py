@@ -1,7 +1,7 @@
 """The bytes of a transaction: parameters as offered, content made safe."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gatepost.flow.transmit import commands, trouble
@@ -157,6 +157,7 @@ def test_rs_6_nothing_in_content_ends_it(vector):
     assert not any(end in stuffed[:-5] for end in ends)
 
 
+@settings(deadline=None)
 @given(content_like, st.sampled_from([0, commands.SLICE]))
 def test_whole_lines_leaves_whole_lines_alone(content, large):
     content = b"x" * large + content
