@@ -13,7 +13,6 @@ from support.upstream import UpstreamThread
 MAIL = b"From: news@acme.example\r\nTo: news@acme.example\r\nSubject: Spring\r\n\r\nHello\r\n"
 
 
-@pytest.mark.both_engines
 def test_frozen_mail_is_deferred_and_queued_mail_waits_for_the_thaw(tmp_path):
     with UpstreamThread() as upstream:
         gateway = Program(tmp_path, upstream_port=upstream.port)

@@ -77,7 +77,6 @@ def until(holds, seconds=20):
     raise AssertionError("it did not happen")
 
 
-@pytest.mark.both_engines
 def test_a_confirmation_lets_go_what_was_held(tmp_path):
     with UpstreamThread() as upstream:
         gateway = Program(tmp_path, upstream_port=upstream.port, more=DOUBLE)

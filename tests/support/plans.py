@@ -96,7 +96,13 @@ def _history(tx):
     yield (
         "suppression",
         (
-            {"subject": n, "sender": f"sender{n % 50}", "scope": "all", "reason": "manual", "lifted_ms": 1}
+            {
+                "subject": n,
+                "sender": f"sender{n % 50}",
+                "scope": "all",
+                "reason": "manual",
+                "lifted_ms": 1,
+            }
             for n in people
         ),
     )

@@ -33,6 +33,7 @@ from gatepost.app.onward.configured import onward_for
 from gatepost.app.questions import questions_for
 from gatepost.app.supervisor import Place, inherited_guesses
 from gatepost.app.texts import FALLBACK, Texts
+from gatepost.app.waking import Waking
 from gatepost.app.wiring import Wiring, confirming, wire
 from gatepost.config import Settings
 from gatepost.config.gateway import SmtpSettings
@@ -52,6 +53,7 @@ from gatepost.mail.reply import Reply
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store import campaigns, content
+from gatepost.store.bell import Ring
 from gatepost.store.engine import Store, StoreUnavailable
 from gatepost.store.spool.leases import recover
 from gatepost.store.streams import KnownStream, remember_streams
@@ -219,6 +221,10 @@ class Gateway:
         stack.push_async_callback(self.housekeeping.stop)
         await self.outbound.start(pools)
         stack.push_async_callback(self.outbound.stop, GRACE_SECONDS)
+        calls = {Ring.MAIL: self.outbound.wake, Ring.ENDINGS: self.housekeeping.wake}
+        waking = Waking(self._wiring.settings.store.url.get_secret_value(), calls)
+        waking.start()
+        stack.push_async_callback(waking.stop)
 
     def _pool(self, name: str) -> Pool:
         def on_health(healthy: bool, reply: Reply) -> None:

@@ -55,11 +55,12 @@ FRESH_FOR = timedelta(hours=1)  # longer than any copy is on its way
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something to do every `seconds`; `once_per_store` if one gateway is enough."""
+    """Something to do every `seconds`, and at once when it is `woken`."""
 
     name: str
     seconds: float
     do: Callable[[], Awaitable[object]]
+    woken: asyncio.Event | None = None
 
 
 class Housekeeping:
@@ -86,13 +87,14 @@ class Housekeeping:
         self.disk = Disk(data_dir, lambda: wiring().settings.limits.min_free_disk, store)
         self._leads = leads
         self._mark = 0
+        self._endings = asyncio.Event()
         self._forged: frozenset[int] = frozenset()
         self._head_mail = HeadMail(store, wiring)
         self._cases = Complaints(store, wiring)
         self._tasks: list[asyncio.Task[None]] = []
         self._written = time.monotonic()
         self._chores: Sequence[Chore] = (
-            Chore("withdrawals", WITHDRAWALS_SECONDS, self.read_endings),
+            Chore("withdrawals", WITHDRAWALS_SECONDS, self.read_endings, self._endings),
             Chore("leases", RENEW_SECONDS, queue.renew),
             Chore("report", REPORT_SECONDS, self._report),
             Chore("disk", DISK_SECONDS, self.disk.watch),
@@ -136,9 +138,13 @@ class Housekeeping:
         with suppress(StoreUnavailable):
             await self._seal()
 
+    def wake(self) -> None:
+        """Somebody withdrew elsewhere: it is read now."""
+        self._endings.set()
+
     async def _repeat(self, chore: Chore) -> None:
         while True:
-            await asyncio.sleep(chore.seconds)
+            await _pause(chore)
             try:
                 await chore.do()
             except StoreUnavailable as error:
@@ -258,6 +264,15 @@ class Housekeeping:
 
     async def _count(self) -> None:
         maillog.queued(await self._store.read(queue_rows.count_states))
+
+
+async def _pause(chore: Chore) -> None:
+    if chore.woken is None:
+        await asyncio.sleep(chore.seconds)
+        return
+    with suppress(TimeoutError):
+        await asyncio.wait_for(chore.woken.wait(), chore.seconds)
+    chore.woken.clear()
 
 
 def _stops(tx: Tx) -> tuple[frozenset[int], frozenset[str]]:

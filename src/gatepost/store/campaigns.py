@@ -20,6 +20,7 @@ from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason
 from gatepost.store import hot
+from gatepost.store.bell import Ring, ring
 from gatepost.store.ending import close_finished
 from gatepost.store.engine import Tx
 from gatepost.store.plain import plain
@@ -145,6 +146,7 @@ def stop(tx: Tx, campaign: int, note: str = "") -> int:
     )
     ended = list(tx.connection.execute(end).scalars())
     close_finished(tx, ended)
+    ring(tx, Ring.ENDINGS)
     return len(ended)
 
 
@@ -159,6 +161,7 @@ def freeze(tx: Tx, sender: str, note: str = "") -> None:
     _forget_state(tx, sender)
     row = {"sender": sender, "frozen_ms": tx.now_ms, "note": plain(note)}
     tx.connection.execute(insert(tables.sender_state), row)
+    ring(tx, Ring.ENDINGS)
 
 
 def thaw(tx: Tx, sender: str) -> bool:
@@ -185,7 +188,10 @@ def release_thawed(tx: Tx) -> int:
         )
         .values(state=State.READY, next_attempt_ms=tx.now_ms, held_ms=None)
     )
-    return tx.connection.execute(ready).rowcount
+    released = tx.connection.execute(ready).rowcount
+    if released:
+        ring(tx, Ring.MAIL)
+    return released
 
 
 def _enter(tx: Tx, wish: Wish) -> Entered:

@@ -17,8 +17,9 @@ from sqlalchemy import insert
 
 from gatepost.consent.chain import event_digest, event_proof
 from gatepost.consent.evidence import SALT_BYTES, Fact, commitment
+from gatepost.store.bell import Ring, ring
 from gatepost.store.hot import compile_once
-from gatepost.store.tables.ledger import event, event_payload
+from gatepost.store.tables.ledger import ENDINGS, event, event_payload
 from gatepost.store.transaction import Tx
 
 _INSERT_EVENT = insert(event)
@@ -62,6 +63,8 @@ def insert_events(tx: Tx, entries: Sequence[Entry]) -> list[int]:
         payloads.append({"event": number, "salt": salt, "payload": payload})
     compile_once(_INSERT_EVENT, tx.dialect).executemany(tx, events)
     compile_once(_INSERT_PAYLOAD, tx.dialect).executemany(tx, payloads)
+    if any(entry.fact.kind in ENDINGS for entry in entries):
+        ring(tx, Ring.ENDINGS)
     return ids
 
 

@@ -23,6 +23,7 @@ from gatepost.mail.address import Address
 from gatepost.mail.recipient_state import FINAL, State
 from gatepost.mail.stream import Kind
 from gatepost.store import campaigns, hot, people
+from gatepost.store.bell import Ring, ring
 from gatepost.store.campaigns import Wish
 from gatepost.store.content import PIECE, pieces
 from gatepost.store.engine import BatchOp, Tx
@@ -97,6 +98,8 @@ def put(tx: Tx, jobs: Sequence[PutJob]) -> list[PutResult]:
         [job for job, head in zip(jobs, heads, strict=True) if head["content_state"] == "kept"],
     )
     hot.compile_once(_INSERT_RECIPIENT, tx.dialect).executemany(tx, rows)
+    if tx.dialect == "postgresql" and any(row["state"] == State.READY for row in rows):
+        ring(tx, Ring.MAIL)  # for a gateway with more room than this one
     return results
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, Select, func, select, update
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason
 from gatepost.store import content
+from gatepost.store.bell import Ring, ring
 from gatepost.store.ending import close_finished
 from gatepost.store.engine import Tx
 from gatepost.store.ids import to_text
@@ -163,7 +164,10 @@ def _release(tx: Tx, which: ColumnElement[bool], reason: Reason, rule: str, note
         )
         .returning(_r.id)
     )
-    return list(tx.connection.execute(put_back).scalars())
+    released = list(tx.connection.execute(put_back).scalars())
+    if released:
+        ring(tx, Ring.MAIL)
+    return released
 
 
 def _drop(tx: Tx, which: ColumnElement[bool], note: str) -> list[int]:

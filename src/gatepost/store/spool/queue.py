@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Select, case, func, literal, select, update
 
 from gatepost.mail.recipient_state import State
+from gatepost.store.bell import Ring, ring
 from gatepost.store.ending import close_finished
 from gatepost.store.engine import Tx
 from gatepost.store.ids import to_text
@@ -92,7 +93,10 @@ def list_rows(tx: Tx, ids: Sequence[int], *, states: Sequence[State] = LISTED) -
 def retry(tx: Tx, ids: Iterable[int]) -> list[int]:
     """Makes deferred and held rows ready now."""
     values = {"state": State.READY, "next_attempt_ms": tx.now_ms, "held_ms": None}
-    return _change(tx, ids, (State.DEFERRED, State.HELD), values)
+    changed = _change(tx, ids, (State.DEFERRED, State.HELD), values)
+    if changed:
+        ring(tx, Ring.MAIL)
+    return changed
 
 
 def hold(tx: Tx, ids: Iterable[int], note: str = "") -> list[int]:

@@ -11,6 +11,7 @@ from sqlmodel import Field, SQLModel
 from gatepost.store.tables.columns import Id, table_of
 
 # Events after which copies that were already claimed must stop.
+ENDINGS = ("withdrawn", "complained", "bounced", "suppressed", "erased")
 ENDING = "kind IN ('withdrawn', 'complained', 'bounced', 'suppressed', 'erased')"
 
 

@@ -1,0 +1,101 @@
+"""The bell: PostgreSQL tells other gateways at COMMIT that there is something to look at.
+
+Whoever records that mail waits, or that somebody must not be mailed any more, rings in the
+same transaction (NOTIFY); a `Bell` has a connection of its own and listens. It only wakes who
+would look anyway a moment later, so a ring that is lost delays and loses nothing, and nobody
+waits for the bell. After a connection was lost, it rings once: who knows what was missed.
+
+In: a `Tx`, and what there is to look at. Out: calls from a thread. On SQLite all is silent:
+its processes look at the file.
+*Known limits:* a process rings at most four times a second for each thing, because PostgreSQL
+takes one lock for all COMMITs that ring. Behind a pooler that gives each transaction another
+connection (PgBouncer's `transaction`) nothing is heard.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from weakref import WeakKeyDictionary
+
+import psycopg
+from sqlalchemy import Engine
+
+from gatepost.store.transaction import Tx
+
+PAUSE_SECONDS = 0.25
+_CHANNEL = "gatepost"
+_PATIENCE_SECONDS = 0.5  # until a closed bell notices
+_AGAIN_SECONDS = (1.0, 2.0, 5.0, 15.0)  # between tries to connect
+
+_rung: WeakKeyDictionary[Engine, dict["Ring", float]] = WeakKeyDictionary()
+
+
+class Ring(StrEnum):
+    """What there is to look at."""
+
+    MAIL = "mail"  # something is ready to be sent
+    ENDINGS = "endings"  # somebody withdrew; a campaign was stopped or a sender frozen
+
+
+def ring(tx: Tx, what: Ring) -> None:
+    """Rings when this transaction is committed; on PostgreSQL, and not too often."""
+    if tx.dialect != "postgresql":
+        return
+    last = _rung.setdefault(tx.connection.engine, {})
+    if time.monotonic() - last.get(what, 0.0) >= PAUSE_SECONDS:
+        last[what] = time.monotonic()
+        tx.cursor.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, what.value))
+
+
+class Bell:
+    """Listens in a thread of its own; `heard` is called there for each ring."""
+
+    def __init__(self, url: str, heard: Callable[[Ring], None]) -> None:
+        self._url = url
+        self._heard = heard
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="bell", daemon=True)
+
+    def start(self) -> None:
+        """Begins; a server that is away is tried again and again."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._closed.set()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        failures = 0
+        while not self._closed.is_set():
+            try:
+                with self._connected() as connection:
+                    failures = 0
+                    self._pass_on(connection)
+            except psycopg.Error:
+                pause = _AGAIN_SECONDS[min(failures, len(_AGAIN_SECONDS) - 1)]
+                failures += 1
+                self._closed.wait(pause)
+
+    def _connected(self) -> psycopg.Connection:
+        return psycopg.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=4,
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            application_name="gatepost",
+        )
+
+    def _pass_on(self, connection: psycopg.Connection) -> None:
+        connection.execute(f"LISTEN {_CHANNEL}")
+        for what in Ring:
+            self._heard(what)
+        while not self._closed.is_set():
+            for notice in connection.notifies(timeout=_PATIENCE_SECONDS):
+                if notice.payload in set(Ring):
+                    self._heard(Ring(notice.payload))
+                if self._closed.is_set():
+                    break
