@@ -8,6 +8,7 @@ the doomed process alone; the program itself knows nothing of this.
 
 import os
 import signal
+import threading
 import time
 from datetime import timedelta
 from functools import partial, wraps
@@ -71,7 +72,7 @@ class _Transaction:
     def __init__(self, turn, phase, function, counts=lambda _arguments, _result: True):
         self._turn, self._phase = turn, phase
         self._function, self._counts = function, counts
-        self._sealed = False
+        self._sealed = threading.local()  # readers commit, too, meanwhile
         if phase == "committed":
             self._watch_commits()
 
@@ -84,7 +85,7 @@ class _Transaction:
         if self._counts(arguments, result) and self._turn.comes():
             if self._phase == "written":
                 self._turn.die()
-            self._sealed = True
+            self._sealed.now = True
         return result
 
     def _watch_commits(self):
@@ -93,8 +94,9 @@ class _Transaction:
         run_once = Link._run_once
 
         def run(link, work):
+            self._sealed.now = False
             result = run_once(link, work)
-            if self._sealed:
+            if self._sealed.now:
                 self._turn.die()
             return result
 
