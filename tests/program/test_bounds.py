@@ -115,14 +115,16 @@ def test_large_messages_at_once_wait_for_their_share(start):
 
 def test_copies_of_a_large_message_are_made_as_room_allows(start):
     people = [f"p{number}@example.org" for number in range(COPIES)]
-    with UpstreamThread() as upstream:
-        with start(upstream.port, consents=people, connections=20) as gateway:
-            with memory_watched(gateway.process.pid) as most:
-                before = most()
-                assert send(gateway, people, large("Large", "newsletter"))[0] == 250
-                wait_until(lambda: len(upstream.messages) >= COPIES, gateway, scale(60, 600))
-                assert most() - before < ALLOWED
-            assert copies(upstream) == dict.fromkeys(people, 1)
+    with (
+        UpstreamThread() as upstream,
+        start(upstream.port, consents=people, connections=20) as gateway,
+        memory_watched(gateway.process.pid) as most,
+    ):
+        before = most()
+        assert send(gateway, people, large("Large", "newsletter"))[0] == 250
+        wait_until(lambda: len(upstream.messages) >= COPIES, gateway, scale(60, 600))
+        assert most() - before < ALLOWED
+        assert copies(upstream) == dict.fromkeys(people, 1)
 
 
 def test_ten_thousand_recipients_in_one_message(start):

@@ -10,6 +10,7 @@ In: `PutJob`s from `own_mail`. Out: `PutResult`, or `None` where somebody was qu
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 from sqlalchemy import bindparam, or_, select, update
 
@@ -29,6 +30,7 @@ from gatepost.store.tables.mail import is_untold
 from gatepost.store.times import from_ms, to_ms
 
 OWN_CLIENT = "gatepost"
+MOST_RECIPIENTS = 20_000  # of the reports that are written in one go, for the memory's sake
 
 _r, _s = tables.recipient.c, tables.submission.c
 _UNTOLD = is_untold()
@@ -62,7 +64,8 @@ class DueReport:
 def due_reports(tx: Tx, gathered_for: timedelta, limit: int = 100) -> list[DueReport]:
     """Submissions with something untold, once all is finished or the first of it is that old.
 
-    So what happens to a mailing comes in few reports. At most `limit` submissions.
+    So what happens to a mailing comes in few reports. At most `limit` submissions, and no more
+    than have `MOST_RECIPIENTS` together, unless one alone has: the others are due next time.
     """
     ripe = (
         select(_r.submission)
@@ -76,6 +79,7 @@ def due_reports(tx: Tx, gathered_for: timedelta, limit: int = 100) -> list[DueRe
     )
     wanted = list(tx.connection.execute(ripe).scalars())
     heads = submissions(tx, wanted)
+    wanted = _few_enough([heads[number] for number in wanted])
     untold: dict[int, list[Untold]] = {submission: [] for submission in wanted}
     query = (
         select(*RECIPIENT_COLUMNS, _r.relayed_ms, _r.last_reply, _r.last_attempt_ms, _r.finished_ms)
@@ -96,6 +100,13 @@ def due_reports(tx: Tx, gathered_for: timedelta, limit: int = 100) -> list[DueRe
             )
         )
     return [DueReport(heads[number], untold[number]) for number in wanted]
+
+
+def _few_enough(heads: Sequence[Submission]) -> list[int]:
+    """The ids of the first submissions, as many as have few enough recipients together."""
+    sums = accumulate(head.recipients for head in heads)
+    few = [head.id for head, so_far in zip(heads, sums, strict=True) if so_far <= MOST_RECIPIENTS]
+    return few or [head.id for head in heads[:1]]
 
 
 def mark_reported(tx: Tx, ids: Iterable[int]) -> list[int]:
