@@ -413,7 +413,7 @@ class Outbound:
         await self._burden.take(upstream, octets)
         made = 0
         try:
-            if composed.cheap and len(work.rows) <= 2:
+            if composed.cheap:  # sixteen copies are a fraction of a millisecond
                 copies = composed.copies(work.rows, work.decided_at)
             else:
                 copies = await asyncio.get_running_loop().run_in_executor(
