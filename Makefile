@@ -1,7 +1,7 @@
 # make demo   a tour of the whole product on loopback
 # make test   all tests, against the built wheel, with all set-up
 # make fuzz   scanner and editor against rubbish, for BUDGET seconds
-# make lint   ruff, mypy --strict, import-linter
+# make lint   ruff, mypy --strict, import-linter; pip-audit where its service is in reach
 # make bench  mail beside Postfix, Haraka and others, latency, gateways, clicks; under 15 minutes
 # make bench-growth   mail with 10 million people, 50 million events and 1 million queued; an hour
 # make docs   the pages that are made from the code
@@ -30,6 +30,7 @@ lint: $(VENV)/.wheel
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	PYTHONPATH=src $(VENV)/bin/lint-imports
+	.ci/audit $(VENV)
 
 bench: $(VENV)/.wheel
 	.ci/packages bench
