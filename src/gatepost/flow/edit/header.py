@@ -11,6 +11,7 @@ encoded ones are no longer what RFC 2369 and RFC 8058 ask for (R8058-3, R2369-7)
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from gatepost.flow.edit.spans import Piece, Slot, Span
 from gatepost.flow.edit.treatment import BulkTreatment, Treatment
@@ -84,7 +85,8 @@ def broken_signatures(message: Message, treatment: Treatment) -> list[str]:
     return notes
 
 
-def list_fields(bulk: BulkTreatment) -> list[Piece]:
+@lru_cache(maxsize=64)  # the same in all mail of a stream
+def list_fields(bulk: BulkTreatment) -> tuple[Piece, ...]:
     """The list fields of a bulk copy, each once and on one line (R8058-1, R2369-2)."""
     unsubscribe: list[Piece] = [
         b"List-Unsubscribe: <" + bulk.unsubscribe_base.encode(),
@@ -107,7 +109,7 @@ def list_fields(bulk: BulkTreatment) -> list[Piece]:
     fields.append(b"List-Post: NO\r\n")  # R2369-5
     if bulk.feedback_id:
         fields.append(b"Feedback-ID: " + bulk.feedback_id.encode() + b"\r\n")
-    return fields
+    return tuple(fields)
 
 
 def fold_spans(message: Message, part: Part, edited: Sequence[int]) -> tuple[list[Span], list[str]]:
@@ -154,14 +156,15 @@ def _folds(line: bytes, least: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _is_removed(field: Field, treatment: Treatment) -> bool:
-    name = field.name.decode("ascii")
+    name = field.name
     if treatment.removes(name) or _is_replaced(field, treatment.bulk):
         return True
-    if name == "dkim-signature" and not treatment.keep_signatures:
+    if name == b"dkim-signature" and not treatment.keep_signatures:
         domain = _DKIM_DOMAIN.search(field.text)
         return bool(domain) and domain.group(1).lower() in treatment.own_domains  # type: ignore[union-attr]
-    missing = {b"date": treatment.date, b"message-id": treatment.message_id}
-    return bool(missing.get(field.name)) and not field.text
+    if name == b"date":
+        return bool(treatment.date) and not field.text
+    return name == b"message-id" and bool(treatment.message_id) and not field.text
 
 
 def _is_replaced(field: Field, bulk: BulkTreatment | None) -> bool:

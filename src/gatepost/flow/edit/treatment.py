@@ -9,6 +9,7 @@ shape.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gatepost.mail.placeholder import MEANINGS, Spellings, is_spelling
 
@@ -115,12 +116,18 @@ class Treatment:
         for name in ("date", "message_id"):
             _require(name, re.fullmatch(rb"[ -~]*", getattr(self, name)))
 
-    def removes(self, name: str) -> bool:
+    def removes(self, name: bytes) -> bool:
         """Whether fields called `name` (lower case) are taken out."""
-        return any(
-            name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-            for pattern in self.remove
-        )
+        names, beginnings = _names_of(self.remove)
+        return name in names or name.startswith(beginnings)
+
+
+@lru_cache(maxsize=16)
+def _names_of(patterns: tuple[str, ...]) -> tuple[frozenset[bytes], tuple[bytes, ...]]:
+    """The whole names among `patterns`, and what the others begin with."""
+    given = [pattern.encode() for pattern in patterns]
+    names = frozenset(one for one in given if not one.endswith(b"*"))
+    return names, tuple(one[:-1] for one in given if one.endswith(b"*"))
 
 
 def _require(name: str, holds: object) -> None:
