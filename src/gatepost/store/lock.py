@@ -12,15 +12,20 @@ waiter holds the turnstile until it has the lock.
 import fcntl
 import os
 import threading
+import time
 from pathlib import Path
 
 from gatepost.store.trouble import StoreBusy
+
+MOMENT_SECONDS = 0.02
+LOOK_SECONDS = 0.0003  # some transactions are not longer
 
 
 class FileLock:
     """An exclusive lock between processes, for one thread of each.
 
-    `flock` cannot be given a time limit, so a contended lock is awaited in a thread that
+    `flock` cannot be given a time limit. Most waits are over in a moment, so the first in the
+    line looks again a few times; whoever waits longer, or behind another, waits in a thread that
     outlives the caller's patience; what it gets too late it gives back at once.
     """
 
@@ -43,7 +48,7 @@ class FileLock:
         """Waits for the lock, as long as usual or `patience` seconds. Raises `StoreBusy`."""
         patience = self._patience if patience is None else patience
         with self._state:
-            if not self._waiting and self._try():
+            if not self._waiting and self._try(min(patience, MOMENT_SECONDS)):
                 self._held = True
                 return
             self._wanted = True
@@ -67,15 +72,16 @@ class FileLock:
                 os.close(self._descriptor)
                 os.close(self._turnstile)
 
-    def _try(self) -> bool:
-        try:
-            fcntl.flock(self._turnstile, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    def _try(self, seconds: float) -> bool:
+        """Whether nobody waits already, and the lock was to be had so soon."""
+        if not _take(self._turnstile):
             return False
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+            deadline = time.monotonic() + seconds
+            while not _take(self._descriptor):
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(LOOK_SECONDS)
         finally:
             fcntl.flock(self._turnstile, fcntl.LOCK_UN)
         return True
@@ -91,6 +97,14 @@ class FileLock:
                 self._state.notify_all()
             else:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _open(path: Path) -> int:
