@@ -10,6 +10,7 @@ from gatepost.app import housekeeping
 from gatepost.app.gateway import Gateway
 from gatepost.config import load
 from gatepost.flow import outbound
+from gatepost.flow.spool import fresh
 from gatepost.mail.address import parse
 from gatepost.store import campaigns, people
 from support.consents import granted, withdrawn
@@ -30,6 +31,7 @@ def url(postgres_server):
 def nobody_looks_by_themselves(monkeypatch):
     monkeypatch.setattr(outbound, "IDLE_SECONDS", 3600.0)
     monkeypatch.setattr(housekeeping, "WITHDRAWALS_SECONDS", 3600.0)
+    monkeypatch.setattr(fresh, "CURRENT_FOR_SECONDS", 3600.0)  # or mail would wait for that look
 
 
 @asynccontextmanager

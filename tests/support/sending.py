@@ -43,10 +43,12 @@ class Sending:
         self.health: list[tuple[bool, Reply]] = []
         self.asked: list[Copy] = []
         self.may_start = lambda copy: True
+        self.may_begin = lambda: True
         self._finished = asyncio.Event()
         self.pool = Pool(
             Route(**(settings | route)),
             may_start=self._ask,
+            may_begin=lambda: self.may_begin(),
             done=self._note,
             on_health=lambda healthy, reply: self.health.append((healthy, reply)),
         )

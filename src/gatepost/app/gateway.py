@@ -234,6 +234,7 @@ class Gateway:
         return Pool(
             self._wiring.routes[name],
             may_start=self.outbound.may_start,
+            may_begin=self.outbound.may_begin,
             done=self.outbound.done,
             on_health=on_health,
         )

@@ -29,6 +29,7 @@ from gatepost.app.wiring import Wiring
 from gatepost.flow.outbound import EXPIRED, Outbound
 from gatepost.flow.spool.queue import LEASE, Queue
 from gatepost.store import api_keys, campaigns, complaint_rate, content, ledger, people, signups
+from gatepost.store.clock import elapsed
 from gatepost.store.engine import Store, StoreUnavailable, Tx
 from gatepost.store.spool import quarantine, sightings
 from gatepost.store.spool import queue as queue_rows
@@ -121,7 +122,9 @@ class Housekeeping:
 
     async def start(self) -> None:
         """Begins; the list of fresh withdrawals is complete from here on."""
+        asked_at = elapsed()
         self._mark = await self._store.read(people.withdrawals_mark)
+        self._queue.fresh.looked(asked_at)
         await self.disk.watch()
         if self._leads:
             await self.reroute()
@@ -154,7 +157,7 @@ class Housekeeping:
 
     async def read_endings(self) -> None:
         """Reads what others recorded that stops copies already claimed (promise 3)."""
-        fresh = self._queue.fresh
+        fresh, asked_at = self._queue.fresh, elapsed()
         self._mark, endings = await self._store.read(
             partial(people.withdrawals_after, mark=self._mark)
         )
@@ -162,6 +165,7 @@ class Housekeeping:
         for ending in endings:
             fresh.hear(ending.subject, ending.sender, ending.stream, recorded=ending.at, at=heard)
         fresh.set_stops(*await self._store.read(_stops))
+        fresh.looked(asked_at)
         fresh.prune(self._store.now() - FRESH_FOR)
 
     @property

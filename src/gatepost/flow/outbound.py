@@ -226,6 +226,10 @@ class Outbound:
             for row in tag.rows
         )
 
+    def may_begin(self) -> bool:
+        """Asked by the pool before it begins any copy: blind, we might mail those who left."""
+        return self._queue.knows_who_left
+
     def done(self, copy: Copy, outcomes: Sequence[Outcome]) -> None:
         """Told by the pool what came of a copy, one outcome per recipient."""
         tag = copy.tag

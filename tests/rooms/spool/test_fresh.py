@@ -57,3 +57,13 @@ def test_who_leaves_again_is_remembered_from_then_on():
     assert len(fresh) == 2
     assert fresh.covers(1, "acme", "news", decided_at=NOW - MINUTE)
     assert not fresh.covers(2, "acme", "news", decided_at=NOW - MINUTE)
+
+
+def test_who_cannot_look_begins_nothing_within_the_second():
+    fresh = FreshWithdrawals()
+    assert fresh.is_current(1000.0), "nobody looks, because nobody else records anything"
+    fresh.looked(1000.0)
+    assert fresh.is_current(1000.5)
+    assert not fresh.is_current(1001.0)
+    fresh.looked(1000.9)
+    assert fresh.is_current(1001.0)

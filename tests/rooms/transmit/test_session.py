@@ -271,6 +271,38 @@ async def test_large_content_is_not_finished_by_whoever_lost_the_copy_meanwhile(
         assert sending.health == []
 
 
+async def test_while_nothing_may_begin_copies_wait_and_are_neither_begun_nor_given_back(way):
+    async with Upstream(script(way)) as up, Sending(up, connections=2) as sending:
+        await sending.send(make_copy())
+        begun = len(up.commands)
+        sending.may_begin = lambda: False
+        waiting = [make_copy(f"r{number}@one.example") for number in range(20)]
+        for copy in waiting:
+            sending.pool.put(copy)
+        await asyncio.sleep(0.2)  # some looks of the pool
+        assert len(up.commands) == begun
+        assert sending.pool.in_hand == 20
+        sending.may_begin = lambda: True
+        outcomes = await sending.wait(*waiting)
+        assert {one.result for copy in outcomes for one in copy} == {DELIVERED}
+        assert len(up.messages) == 21
+
+
+async def test_large_content_that_has_begun_goes_on_when_nothing_more_may_begin():
+    content = b"Subject: x\r\n\r\n" + (b"x" * 998 + b"\r\n") * 30_000
+    async with Upstream() as up, Sending(up) as sending:
+        large, next_one = make_copy(content=content), make_copy("next@one.example")
+        sending.may_begin = lambda: sending.asked.count(large) < 2
+        sending.pool.put(large)
+        sending.pool.put(next_one)
+        (outcome,) = await sending.wait(large)
+        assert outcome[0].result is DELIVERED
+        assert next_one not in sending.done
+        sending.may_begin = lambda: True
+        await sending.wait(next_one)
+        assert up.connections == 1
+
+
 async def test_an_owner_who_raises_stops_the_copy_and_not_the_connection():
     def broken(copy):
         raise KeyError(copy)

@@ -10,15 +10,22 @@ In: subject, sender, stream ("" for every bulk stream of the sender), and when t
 decided. Out: yes or no. A copy decided after the withdrawal was known was decided in its
 knowledge: whoever came back in the meantime gets mail again. So what counts is when this
 process learned of a withdrawal, not when it was made: a long transaction of another process
-may have begun long before anybody could see what it wrote.
+began long before anybody could see what it wrote.
+
+The list is as good as the last look at the store. Who cannot look, because the store is away,
+cut off or too slow, does not know who left meanwhile: within a second `is_current` is false, and
+nothing begins until the next look.
 *Known limits:* entries are kept for as long as a copy can be on its way, not forever.
 """
 
+import math
 from datetime import datetime, timedelta
 from itertools import takewhile
 
 # The store's clock may be set while we run: within this span the withdrawal wins.
 BENEFIT_OF_THE_DOUBT = timedelta(seconds=1)
+# Promise 3 gives a second; the rest of it is for the way to the wire.
+CURRENT_FOR_SECONDS = 0.9
 
 
 class FreshWithdrawals:
@@ -29,6 +36,7 @@ class FreshWithdrawals:
         self._recorded: dict[tuple[int, str, str], datetime] = {}
         self._stopped_campaigns: frozenset[int] = frozenset()
         self._frozen_senders: frozenset[str] = frozenset()
+        self._looked_at = math.inf  # where nobody looks, there is nobody else to hear of
 
     def __len__(self) -> int:
         return len(self._since)
@@ -53,6 +61,14 @@ class FreshWithdrawals:
         if known is None or recorded > known:
             self._recorded[key] = recorded
             self.add(*key, at)
+
+    def looked(self, asked_at: float) -> None:
+        """What others recorded is known as of `asked_at`, on a clock that nobody can set."""
+        self._looked_at = asked_at
+
+    def is_current(self, now: float) -> bool:
+        """Whether enough is known at `now`, on that clock, to begin anything."""
+        return now - self._looked_at < CURRENT_FOR_SECONDS
 
     def covers(self, subject: int, sender: str, stream: str, decided_at: datetime) -> bool:
         """Whether a copy of `stream` to `subject`, decided at `decided_at`, must not start."""

@@ -97,6 +97,11 @@ class Queue:
         too_old, held = elapsed() - self._young_seconds, self._held
         return min([held.get(row.id, -math.inf) for row in rows]) > too_old
 
+    @property
+    def knows_who_left(self) -> bool:
+        """Whether the list of fresh withdrawals is as young as promise 3 needs it."""
+        return self.fresh.is_current(elapsed())
+
     async def put(self, job: PutJob) -> PutResult:
         """Accepts a submission; it is durable on return."""
         asked_at = elapsed()

@@ -8,6 +8,8 @@ closed when idle. The first is opened alone; the others follow once upstream has
 An upstream that lets no more connections in, or sends one away with 421 or 452, is asked
 again later, for one more at a time, while those that stand carry the mail.
 
+While the owner lets nothing begin (`may_begin`), copies wait here, and what has begun goes on.
+
 The circuit opens when the only connection cannot be made, or when three in a row ended in
 trouble: nothing was carried, or upstream said that it is not well itself. Then every waiting
 copy comes back as unsent, `healthy` is false, there is no room, and upstream is probed after
@@ -42,6 +44,7 @@ from gatepost.mail.reply import Reply
 
 MAX_BYTES = 64 * 1024 * 1024  # content held at one time, above which there is no room
 BARREN_LIMIT = 3
+LOOK_SECONDS = 0.05  # between questions whether copies may begin again
 CONNECTED = Reply(220, "", "connected")
 
 
@@ -63,11 +66,13 @@ class Pool:
         may_start: Callable[[Copy], bool],
         done: Callable[[Copy, Sequence[Outcome]], None],
         on_health: Callable[[bool, Reply], None] | None = None,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
         self.route = route
         self._may_start = may_start
         self._done = done
         self._on_health = on_health
+        self._may_begin = may_begin
         self._capacity = 64 + WINDOW * route.connections
         self._bucket = Bucket(*route.rate) if route.rate else None
         self._context: ssl.SSLContext | None = None
@@ -180,6 +185,9 @@ class Pool:
     def take(self) -> Copy | None:
         """The next copy that may start now, within the rate."""
         while self._queue:
+            if not self._may_begin():
+                self._pump_after(LOOK_SECONDS)
+                return None
             if self._bucket is not None and (wait := self._bucket.wait(self._loop.time())) > 0:
                 self._pump_after(wait)
                 return None
@@ -190,6 +198,10 @@ class Pool:
                 return copy
             self._finish_all(copy, trouble.withheld(trouble.NOT_STARTED, Scope.MESSAGE))
         return None
+
+    def may_have_content(self, copy: Copy) -> bool:
+        """Asks once more: upstream took its time."""
+        return self._may_begin() and self.may_go_on(copy)
 
     def may_go_on(self, copy: Copy) -> bool:
         """Asks the owner; trouble of the owner's means no."""

@@ -54,8 +54,11 @@ class Desk(Protocol):
     def take(self) -> Copy | None:
         """The next copy that may start now."""
 
+    def may_have_content(self, copy: Copy) -> bool:
+        """Whether the content of a copy whose MAIL was sent may begin."""
+
     def may_go_on(self, copy: Copy) -> bool:
-        """Whether a copy whose MAIL was sent may still be sent."""
+        """Whether a copy whose content has begun may still be sent."""
 
     def finished(self, copy: Copy, outcomes: Sequence[Outcome]) -> None:
         """The end of a copy."""
@@ -304,7 +307,7 @@ class Session(asyncio.Protocol):
     def _go_on(self, transaction: Transaction, out: list[bytes]) -> None:
         match transaction.wants:
             case Want.CONTENT:
-                if not self._desk.may_go_on(transaction.copy):
+                if not self._desk.may_have_content(transaction.copy):
                     self._withhold(transaction)
                     self._end(trouble.NOT_STARTED, own_will=True)
                 elif len(transaction.wire.content) <= commands.SLICE:
@@ -317,7 +320,8 @@ class Session(asyncio.Protocol):
                 out.append(b".\r\n")
                 self._content_is_out(transaction)
             case Want.COMMAND:
-                if transaction.stage is Stage.DATA and not self._desk.may_go_on(transaction.copy):
+                late = transaction.stage is Stage.DATA
+                if late and not self._desk.may_have_content(transaction.copy):
                     self._needs_reset = True
                     self._withhold(transaction)
                 else:
