@@ -1,9 +1,9 @@
 """Conductor of the way out: spool → decide again → edit → transmit → spool.
 
 In: what `inbound` put and what is due in the store. Out: copies at upstream, outcomes in the
-store. A row is claimed and decided in one transaction; composing and signing run ahead of the
-wire in threads, some 16 copies at a time; the list of fresh withdrawals is asked before the
-first byte.
+store. A row is claimed and decided in one transaction; copies are composed ahead of the wire,
+some 16 at a time, in threads where they are large or signed; the list of fresh withdrawals is
+asked before the first byte.
 
 An upstream that goes away takes nothing with it: what was in hand for it goes back to the
 spool, where it ages, and where another gateway may find it. On its return it gets one copy, and
