@@ -1,6 +1,6 @@
 # make demo   a tour of the whole product on loopback
 # make test   all tests, against the built wheel, with all set-up
-# make fuzz   scanner and editor against rubbish, for BUDGET seconds
+# make fuzz   rubbish for every door (mail, SMTP, HTTP, config, CSV, tokens, returns), for BUDGET seconds
 # make lint   ruff, mypy --strict, import-linter; pip-audit where its service is in reach
 # make bench  mail beside Postfix, Haraka and others, latency, gateways, clicks; under 15 minutes
 # make bench-growth   mail with 10 million people, 50 million events and 1 million queued; an hour

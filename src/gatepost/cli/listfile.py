@@ -135,7 +135,10 @@ class _Lines:
         if self._again:
             self.count += 1
             return self._again.popleft()
-        line = self._readline(LINE_LIMIT)
+        try:
+            line = self._readline(LINE_LIMIT)
+        except UnicodeError as error:  # UTF-16 without the mark that says which
+            raise Refusal(f"{self.name}: not in {self.encoding}: {error}") from error
         if line:
             self.count += 1
             if len(line) == LINE_LIMIT and line[-1] not in "\r\n":
