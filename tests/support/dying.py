@@ -145,7 +145,7 @@ def _learn():
 
     import gatepost.__main__
     import gatepost.app.serving
-    import gatepost.cli  # noqa: F401  the same name, another module
+    import gatepost.cli.serve  # noqa: F401  the same name, another module
     from gatepost.app.texts import Texts
     from gatepost.store.engine import Store
     from support import deaths  # noqa: F401

@@ -9,6 +9,7 @@ from typing import Any
 import typer.main
 
 from gatepost.cli.desk import Status
+from gatepost.cli.later import whole
 from gatepost.consent.bases import BUILT_IN, Strength
 from gatepost.consent.columns import NAMES, PRESETS
 
@@ -191,8 +192,8 @@ def commands_page() -> str:
 
 def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every command below `group` that does something, with the words that call it."""
-    for name, command in group.commands.items():
-        words = f"{path} {name}".strip()
+    for name, listed in group.commands.items():
+        words, command = f"{path} {name}".strip(), whole(listed)
         if hasattr(command, "commands"):
             yield from commands(command, words)
         else:

@@ -1,9 +1,12 @@
 """How commands begin and end: configuration, exit statuses, and never a traceback."""
 
 import stat
+import subprocess
+import sys
 
 import pytest
 import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from gatepost import __version__
@@ -140,3 +143,22 @@ def fail_with(error):
         raise error
 
     return CliRunner().invoke(failing, ["fail"])
+
+
+def test_the_first_page_says_of_each_command_what_the_command_says_of_itself():
+    for command in get_command(app).commands.values():
+        assert command.help == command.whole.help.split("\n\n")[0], command.name
+
+
+def test_a_command_loads_what_it_needs_alone():
+    script = "import sys; from gatepost.__main__ import main; main()"
+    words = ["--help"]
+    listed = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", script, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "gatepost.cli.later" in listed.stderr
+    for heavy in ("fastapi", "alembic", "dns.resolver", "gatepost.cli.queue", "gatepost.web"):
+        assert f" {heavy}\n" not in listed.stderr
