@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from typing import TextIO
 
+from structlog.typing import EventDict
+
 Later = Callable[[Callable[[], object]], object]
 
 
@@ -62,3 +64,13 @@ class LogFile:
 
     debug = msg = info
     error = critical = fatal = exception = err = failure = warn = warning
+
+
+def on_one_line(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """What came from the wire begins no line of the log, and paints on no terminal."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = "".join(
+                one if one.isprintable() else one.encode("unicode_escape").decode() for one in value
+            )
+    return event

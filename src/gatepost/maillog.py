@@ -23,7 +23,7 @@ from typing import ClassVar, Literal
 import structlog
 from prometheus_client import Counter, Gauge
 
-from gatepost.logfile import Later, LogFile
+from gatepost.logfile import Later, LogFile, on_one_line
 
 _log = structlog.get_logger("gatepost")
 # Upstream quotes addresses in its replies; the rest of a reply is wanted.
@@ -55,6 +55,9 @@ _removed = Counter(
     "gatepost_retention_removed", "Things that outlived their term, by rule", ["rule", "what"]
 )
 _internal_errors = Counter("gatepost_internal_errors", "Errors of our own, by place", ["place"])
+_late = Counter(
+    "gatepost_late_outcomes", "Outcomes of recipients that another gateway had taken up"
+)
 _store_errors = Counter("gatepost_store_errors", "Operations the store could not do", ["place"])
 _store_up = Gauge(
     "gatepost_store_up", "Whether the store does what it is asked", multiprocess_mode="livemin"
@@ -139,25 +142,13 @@ def configure(form: Literal["console", "json"], addresses: Addresses, key: bytes
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info if form == "json" else _on_one_line,
+            structlog.processors.format_exc_info if form == "json" else on_one_line,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: _Style.file,
         cache_logger_on_first_use=False,
     )
-
-
-def _on_one_line(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    """What came from the wire begins no line of the log, and paints on no terminal."""
-    for name, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
-            event[name] = "".join(
-                one if one.isprintable() else one.encode("unicode_escape").decode() for one in value
-            )
-    return event
 
 
 def address(key: str) -> str:
@@ -451,6 +442,17 @@ def worker_ended(place: int, status: int) -> None:
 def outcomes_lost(count: int) -> None:
     """The store could not be told of so many outcomes: these copies will be sent again."""
     _log.error("the store took no outcomes: these recipients get a second copy", count=count)
+
+
+def outcomes_too_late(count: int, delivered: int) -> None:
+    """So many outcomes came when the lease was over, and somebody else had taken the rows up."""
+    _late.inc(count)
+    _log.warning(
+        "outcomes came too late, another gateway has taken these recipients up; those that "
+        "upstream took may get a second copy",
+        count=count,
+        delivered=delivered,
+    )
 
 
 def stopped() -> None:

@@ -123,9 +123,10 @@ async def _main(
         maillog.running_as_root()
     _settle_memory()
     reloads: set[asyncio.Task[None]] = set()
+    in_turn = asyncio.Lock()  # or the file as it was before could come last
 
     def reload() -> None:
-        task = loop.create_task(_reload(gateway, path))
+        task = loop.create_task(_reload(gateway, path, in_turn))
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
@@ -202,11 +203,15 @@ def _settle_memory() -> None:
     gc.set_threshold(GC_THRESHOLD, 20, 50)
 
 
-async def _reload(gateway: Gateway, path: Path) -> None:
-    try:
-        await gateway.reload(await asyncio.to_thread(load, path, os.environ))
-    except (ConfigErrors, WiringError, TextsError, StoreUnavailable) as errors:
-        maillog.reload_failed(str(errors))
+async def _reload(gateway: Gateway, path: Path, in_turn: asyncio.Lock) -> None:
+    async with in_turn:
+        try:
+            await gateway.reload(await asyncio.to_thread(load, path, os.environ))
+        except (ConfigErrors, WiringError, TextsError, StoreUnavailable) as errors:
+            maillog.reload_failed(str(errors))
+        except Exception as error:  # noqa: BLE001  somebody waits for a word
+            maillog.reload_failed(str(error) or repr(error))
+            maillog.housekeeping_failed("reload", error)
 
 
 def _on_end_of_input(loop: asyncio.AbstractEventLoop, do: Callable[[], object]) -> None:

@@ -4,20 +4,29 @@ In: paths. Out: why a secret is not safe where it is, and a folder that only its
 
 A secret may be read by its owner and, for keys that a service is given, by a group of its own
 (mode 0640, as for TLS keys in Debian); whatever lets others in, or a group write, is refused
-with the cure. A data folder that is open to others is closed (0700) with a warning, where it
-is ours and no other than ours: nobody's home, no /tmp.
+with the cure. An orchestrator's secret is excepted (`is_mounted`): its mode cannot be changed
+from inside, and whom it was mounted for is decided outside.
+
+A data folder that is open to others is closed (0700) with a warning, where it is ours and no
+other than ours: nobody's home, no /tmp.
 
 *Fails:* `OSError` where a file cannot be looked at, or a folder cannot be closed.
+*Known limits:* mounts are known on Linux only.
 """
 
 import os
+import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from gatepost import maillog
 
 PRIVATE = 0o700
 _OTHERS = 0o077
+_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+_EVERYBODYS = frozenset({"/", "/run", "/tmp", "/var/tmp", "/dev", "/dev/shm"})  # noqa: S108
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how a blank in a mount point is written
 _TOO_OPEN = 0o027  # whatever others may, and that a group writes
 _MARKS = frozenset(
     {"keys", "gatepost.db", "serve.lock", "gatepost.lock", "suppression.key", "ledger.key"}
@@ -27,9 +36,37 @@ _MARKS = frozenset(
 def why_open(path: Path) -> str:
     """Why a secret in `path` is not safe there; "" where it is. Raises `OSError`."""
     mode = path.stat().st_mode
-    if not mode & _TOO_OPEN:
+    if not mode & _TOO_OPEN or is_mounted(path):
         return ""
     return "others may read it" if mode & 0o004 else "others may use or change it"
+
+
+def is_mounted(path: Path) -> bool:
+    """Whether a read-only mount was made for this file alone, or for a folder of secrets.
+
+    That is how Kubernetes, Docker and Podman hand in secrets: a file of its own, or a folder in
+    memory, readable by all who live in the container. A system that is read-only as a whole, as
+    `ProtectSystem=strict` shows it to a service, is no such mount.
+    """
+    real = str(path.resolve())
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return False
+    return _covering_mount_is_ours(real, mounts)
+
+
+def _covering_mount_is_ours(real: str, mounts: Sequence[str]) -> bool:
+    """The same, by the lines of proc_pid_mountinfo(5); the last of the longest covers the rest."""
+    point, is_ours = "", False
+    for line in mounts:
+        about, _, kind = line.partition(" - ")
+        at, options = about.split(" ")[4:6]
+        at = _OCTAL.sub(lambda found: chr(int(found[1], 8)), at)
+        if len(at) >= len(point) and (real == at or real.startswith(at.rstrip("/") + "/")):
+            in_memory = kind.split(" ")[0] in _IN_MEMORY and at not in _EVERYBODYS
+            point, is_ours = at, "ro" in options.split(",") and (real == at or in_memory)
+    return is_ours
 
 
 def cure(path: Path) -> str:

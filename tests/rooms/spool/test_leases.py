@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from gatepost.flow.spool.queue import Pace, Queue
 from gatepost.mail.recipient_state import State
@@ -102,8 +103,12 @@ async def test_who_slept_longer_than_the_lease_begins_nothing(store, other):
     kept = [row for row in rows if row.id != taken[0].id]
     assert not queue.may_begin(lost)
     assert [holder for holder, _ in leases(store)].count("gateway-2") == 1
-    queue.mark([Marked(row.id, State.DELIVERED, "250 2.0.0 late") for row in lost])
-    await queue.settle()
+    with capture_logs() as logged:
+        queue.mark([Marked(row.id, State.DELIVERED, "250 2.0.0 late") for row in lost])
+        await queue.settle()
+    ((said, count, delivered),) = [(x["event"], x["count"], x["delivered"]) for x in logged]
+    assert said.startswith("outcomes came too late")
+    assert (count, delivered) == (1, 1)
     assert rows_of(store, tables.recipient, id=taken[0].id)[0]["state"] == "sending"
     assert len(kept) == 1, "what nobody took up is still its own"
 

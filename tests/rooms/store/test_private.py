@@ -2,12 +2,13 @@
 
 import os
 import stat
+import subprocess
 
 import pytest
 from structlog.testing import capture_logs
 
 from gatepost.store.engine import Store, StoreUnavailable
-from gatepost.store.private import make_private_folder
+from gatepost.store.private import _covering_mount_is_ours, make_private_folder, why_open
 
 
 def mode(path):
@@ -61,3 +62,49 @@ def test_an_empty_one_is_taken(tmp_path):
     (tmp_path / "data").mkdir(mode=0o755)
     make_private_folder(tmp_path / "data")
     assert mode(tmp_path / "data") == 0o700
+
+
+MOUNTS = """\
+27 1 8:1 / / ro,relatime - ext4 /dev/sda1 rw
+24 27 0:6 / /dev rw,relatime - devtmpfs devtmpfs rw
+40 27 0:30 / /run ro,nosuid - tmpfs tmpfs rw,mode=755
+41 40 0:31 / /run/secrets ro,relatime - tmpfs tmpfs rw
+42 27 0:32 / /etc/mail\\040secrets ro,relatime shared:7 - tmpfs tmpfs rw
+43 27 8:1 /srv/db.password /opt/db.password ro,relatime - ext4 /dev/sda1 rw
+44 27 8:1 /srv/open.password /opt/open.password rw,relatime - ext4 /dev/sda1 rw
+45 27 0:33 / /mnt/written rw,relatime - tmpfs tmpfs rw
+46 27 8:2 / /mnt/share ro,relatime - nfs4 server:/share rw
+""".splitlines()
+
+
+@pytest.mark.parametrize(
+    ("path", "excepted"),
+    [
+        ("/run/secrets/upstream", True),
+        ("/etc/mail secrets/..2026_11_22/upstream", True),  # as Kubernetes lays them out
+        ("/opt/db.password", True),
+        ("/opt/open.password", False),
+        ("/mnt/written/upstream", False),
+        ("/mnt/share/upstream", False),
+        ("/run/upstream", False),
+        ("/run/secretsfoo", False),
+        ("/etc/gatepost/upstream", False),  # read-only, and yet everybody's
+    ],
+)
+def test_which_mounts_are_made_for_secrets(path, excepted):
+    assert _covering_mount_is_ours(path, MOUNTS) is excepted
+
+
+def test_a_secret_that_is_mounted_is_taken_as_it_is(tmp_path):
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", folder], check=True)
+    try:
+        secret = folder / "upstream"
+        secret.write_text("a secret")
+        secret.chmod(0o444)
+        assert why_open(secret) == "others may read it"
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        assert why_open(secret) == ""
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)

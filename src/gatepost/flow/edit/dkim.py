@@ -47,6 +47,7 @@ _PADDING = PKCS1v15()
 _HASH = Prehashed(SHA256())
 _WIDTH = 72
 _MAX_INSTANCES = 5  # so that the list in h= stays below 998 octets
+_LARGE = 1 << 16  # beyond it, joining what is hashed costs more than hashing it in turn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +130,7 @@ class Prepared:
 class _Stream:
     """Octets to be hashed, with the numbers of the holes between them."""
 
-    __slots__ = ("_rest", "_start")
+    __slots__ = ("_is_large", "_rest", "_start")
 
     def __init__(self, pieces: Sequence[bytes | int]) -> None:
         self._start = hashlib.sha256()
@@ -137,12 +138,15 @@ class _Stream:
         for piece in pieces[:first]:
             self._start.update(piece)  # type: ignore[arg-type]
         self._rest = tuple(pieces[first:])
+        self._is_large = sum(len(p) for p in self._rest if isinstance(p, bytes)) > _LARGE
 
     def digest(self, filled: Sequence[bytes], last: bytes = b"") -> bytes:
         """The hash with `filled` in the holes and `last` at the end."""
         state = self._start.copy()
         octets = [filled[p] if isinstance(p, int) else p for p in self._rest]
-        state.update(b"".join([*octets, last]))
+        octets.append(last)
+        for part in octets if self._is_large else (b"".join(octets),):
+            state.update(part)
         return state.digest()
 
 

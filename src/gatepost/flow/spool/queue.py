@@ -25,6 +25,7 @@ from datetime import datetime, timedelta
 
 from gatepost import maillog
 from gatepost.flow.spool.fresh import FreshWithdrawals
+from gatepost.mail.recipient_state import State
 from gatepost.store.clock import elapsed
 from gatepost.store.engine import Store, StoreUnavailable
 from gatepost.store.spool.claim import CLAIM
@@ -186,7 +187,7 @@ class Queue:
 
     async def _write(self, rows: list[Marked]) -> None:
         try:
-            await self._store.batch(MARK, MarkJob(self.holder, rows))
+            lost = await self._store.batch(MARK, MarkJob(self.holder, rows))
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  one bad row must not take the others along
@@ -196,5 +197,9 @@ class Queue:
                 return
             # Its lease runs out, and it is taken up again on the schedule of retries.
             maillog.housekeeping_failed("mark", error)
+            lost = []
+        if lost:
+            late = [row.state for row in rows if row.id in lost]
+            maillog.outcomes_too_late(len(late), late.count(State.DELIVERED))
         for row in rows:
             self._held.pop(row.id, None)
