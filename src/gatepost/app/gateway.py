@@ -340,6 +340,7 @@ class Gateway:
             cellar=self.cellar,
             passwords=passwords,
             guesses=guesses,
+            proxies=given.proxy_protocol,
         )
 
     def _make_returns(self) -> Returns:

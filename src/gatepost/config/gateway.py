@@ -79,6 +79,12 @@ class SmtpSettings(Section):
     bare_newlines: Literal["normalize", "reject"] = setting(
         "normalize", "bare CR or LF in content: taken as CRLF, or refused"
     )
+    proxy_protocol: Several[Network] = setting(
+        [],
+        "load balancers that must say, by PROXY protocol, whose connection it is",
+        detail="Versions 1 and 2. Nobody else is believed; whoever may connect from these networks "
+        "can name any address as its own.",
+    )
 
 
 class HttpSettings(Section):

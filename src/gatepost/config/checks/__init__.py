@@ -23,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     doors.listeners_do_not_collide,
     doors.listeners_have_certificates,
     doors.returns_listeners_are_open,
+    doors.balancers_are_not_everybody,
     doors.clients_can_be_recognised,
     doors.clients_can_be_told_apart,
     doors.nobody_relays_for_strangers,

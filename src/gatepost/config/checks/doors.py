@@ -125,6 +125,17 @@ def returns_listeners_are_open(settings: Settings) -> Iterator[Complaint]:
                 )
 
 
+def balancers_are_not_everybody(settings: Settings) -> Iterator[Complaint]:
+    """Who may use the PROXY protocol can name any address as its own (promise 6)."""
+    for number, listener in enumerate(settings.smtp):
+        if _is_everybody(listener.proxy_protocol):
+            yield Complaint(
+                path=("smtp", number, "proxy_protocol"),
+                what="is everybody: anybody could pass for any client",
+                cure="name the addresses of the load balancers alone",
+            )
+
+
 def clients_can_be_recognised(settings: Settings) -> Iterator[Complaint]:
     """A client has a network, or a username and the hash of its password."""
     for name, client in settings.clients.items():

@@ -16,6 +16,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from gatepost.flow.accept import passwords
 from gatepost.mail.client import Client
 
+Peer = tuple[IPv4Address | IPv6Address, int]
+
 
 @lru_cache(maxsize=4096)
 def peer_address(host: str) -> IPv4Address | IPv6Address:

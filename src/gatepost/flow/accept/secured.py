@@ -22,7 +22,7 @@ from aiosmtpd.smtp import Session as State
 
 from gatepost import maillog
 from gatepost.flow.accept import replies
-from gatepost.flow.accept.clients import ClientTable, peer_address
+from gatepost.flow.accept.clients import ClientTable, Peer, peer_address
 from gatepost.flow.accept.door import Door, Role, Tls
 from gatepost.flow.accept.passwords import Overloaded
 from gatepost.flow.accept.usage import network_of
@@ -48,6 +48,7 @@ class Secured(Wire):
         self.session = State(loop)
         self.peer: IPv4Address | IPv6Address = IPv4Address(0)
         self.peer_port = 0
+        self._told: Peer | None = None
         self._client: Client | None = None
         self._table: ClientTable | None = None  # the one `_client` was found in
         self._seat = ""  # what this connection is counted as
@@ -56,12 +57,16 @@ class Secured(Wire):
 
     # Who
 
+    def told(self, peer: Peer) -> None:
+        """Who the client is, where the connection is a load balancer's."""
+        self._told = peer
+
     def take_seat(self) -> bool:
         """Learn who the peer is, and count the connection; whether there was room."""
         peername = self.transport.get_extra_info("peername")
         if not peername:  # gone already
             return False
-        self.peer, self.peer_port = peer_address(peername[0]), int(peername[1])
+        self.peer, self.peer_port = self._told or (peer_address(peername[0]), int(peername[1]))
         client = self.client
         return self._sit(f"client {client.name}" if client else network_of(self.peer), not client)
 

@@ -21,6 +21,7 @@ from gatepost.flow.accept.door import Door, Limits, Role, Tls
 from gatepost.flow.accept.guessing import Guesses
 from gatepost.flow.accept.handler import Handler
 from gatepost.flow.accept.passwords import Passwords
+from gatepost.flow.accept.proxied import Network, Reception
 from gatepost.flow.accept.session import Session
 from gatepost.flow.accept.usage import Usage
 from gatepost.mail.address import Address
@@ -56,18 +57,21 @@ class Listener:
         cellar: Cellar | None = None,
         passwords: Passwords | None = None,
         guesses: Guesses | None = None,
+        proxies: Iterable[Network] = (),
     ) -> None:
         """`bound` takes the place of `address` and `port`; it belongs to the listener then.
 
         `usage`, `cellar` and `passwords` are to be shared by the listeners of a process; those
         given are not closed by `stop`. `accepts` is asked per recipient on a listener for
         returns. `storage_ok` is asked per message, with its octets as far as they are known.
+        From `proxies` every connection must begin with a header of the PROXY protocol.
         """
         _check_tls(tls, context)
         if role is Role.RETURNS and accepts is None:
             raise ValueError("a listener for returns needs to know which addresses it accepts")
         self._bound, self._address, self._port = bound, address, port
         self._reuse_port = reuse_port
+        self._proxies = tuple(proxies)
         self._own_passwords = passwords is None
         self._own_cellar = cellar is None
         self._server: asyncio.Server | None = None
@@ -99,14 +103,19 @@ class Listener:
         def session() -> Session:
             return Session(door, loop)
 
-        implicit = door.context if door.tls is Tls.IMPLICIT else None
+        def reception() -> Reception:
+            return Reception(door, loop, self._proxies, session)
+
+        arriving: Callable[[], asyncio.BaseProtocol] = reception if self._proxies else session
+        # Behind a header the handshake is the reception's.
+        implicit = door.context if door.tls is Tls.IMPLICIT and not self._proxies else None
         if self._bound is not None:
             self._server = await loop.create_server(
-                session, sock=self._bound, ssl=implicit, backlog=_BACKLOG
+                arriving, sock=self._bound, ssl=implicit, backlog=_BACKLOG
             )
         else:
             self._server = await loop.create_server(
-                session,
+                arriving,
                 self._address or None,
                 self._port,
                 ssl=implicit,
