@@ -31,6 +31,9 @@ _DIALECTS = {"postgresql": "postgresql+psycopg://", "sqlite": "sqlite+pysqlite:/
 MAX_LIST = 16384  # SQLite takes 32,766 parameters, and lists double
 
 _EXPANDING = re.compile(r"(NOT )?IN \(__\[POSTCOMPILE_([^\]~]+)(?:~~[^\]]*?~~)?\]\)")
+# From an array that it sees PostgreSQL guesses how many rows there will be, and thinks it pays to
+# plan anew each time; from one behind a query it does not, and the plan is made once.
+_ANY = "= ANY(ARRAY(SELECT unnest(%s::{}[])))"
 
 Row = tuple[Any, ...]
 
@@ -53,7 +56,8 @@ class Hot:
                 raise ValueError("a hot statement takes one list, under IN")
             self._list = found.group(2)
             self._before, self._after = _EXPANDING.split(compiled.string)[::3]
-            self._sql = f"{self._before}= ANY(%s){self._after}"
+            kind = compiled.binds[self._list].type.compile(dialect=compiled.dialect)
+            self._sql = f"{self._before}{_ANY.format(kind)}{self._after}"
             self._at = self._names.index(self._list)
         self._pick = _picker(self._names, _constants(compiled))
         plain = not _constants(compiled) and not self._list
