@@ -1,6 +1,7 @@
 # make demo   a tour of the whole product on loopback
 # make test   all tests, against the built wheel, with all set-up
 # make fuzz   rubbish for every door (mail, SMTP, HTTP, config, CSV, tokens, returns), for BUDGET seconds
+# make soak   mixed load with faults for SECONDS, then the long versions of the tests' tables
 # make lint   ruff, mypy --strict, import-linter; pip-audit where its service is in reach
 # make bench  mail beside Postfix, Haraka and others, latency, gateways, clicks; under 15 minutes
 # make bench-growth   mail with 10 million people, 50 million events and 1 million queued; an hour
@@ -9,10 +10,11 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test fuzz lint bench bench-growth docs screenshots check constraints clean
+.PHONY: demo test fuzz soak soak-load soak-tables lint bench bench-growth docs screenshots check constraints clean
 
 VENV := .venv
 BUDGET := 300
+SECONDS := 600
 PYTHON := $(VENV)/bin/python
 SOURCES := $(shell find src templates -type f -not -name '*.pyc' 2>/dev/null) pyproject.toml README.md
 
@@ -24,6 +26,19 @@ test: $(VENV)/.wheel
 
 fuzz: $(VENV)/.wheel
 	$(PYTHON) tests/fuzz.py $(BUDGET)
+
+soak: soak-load soak-tables
+
+# SOAK=--write puts the figures into docs/reliability.md.
+soak-load: $(VENV)/.wheel
+	.ci/packages test
+	$(PYTHON) tests/soak.py $(SECONDS) $(SOAK)
+
+# The tables of make test at their full length: whatever asks support.scale how much it is to do.
+soak-tables: $(VENV)/.wheel
+	.ci/packages test
+	GATEPOST_SOAK=1 $(PYTHON) -m pytest -q --timeout 3600 \
+	  $$(grep -rl --include='test_*.py' 'support.scale' tests)
 
 lint: $(VENV)/.wheel
 	$(VENV)/bin/ruff check .

@@ -39,6 +39,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 BEGIN, END = "<!-- soak: begin -->\n", "<!-- soak: end -->\n"
 READERS = 3000
 QUIET_SECONDS = 600
+START_SECONDS = 120
 MORE = """
 [streams.offers]
 kind = "bulk"
@@ -58,6 +59,13 @@ streams = ["receipts"]
 [upstream.timeouts]
 dot = "10 s"
 """
+
+
+class Patient(Program):
+    """A gateway that may take its time to start on a machine that is busy."""
+
+    def wait_until_ready(self, seconds=START_SECONDS):
+        super().wait_until_ready(seconds)
 
 
 class House:
@@ -99,7 +107,7 @@ class House:
         folder = self.folder / name
         folder.mkdir()
         port = self.returns_port if returns else free_port()
-        gateway = Program(
+        gateway = Patient(
             folder, upstream_port=self.upstream_port, store_url=self.url, options=options,
             config=CONFIG, more=MORE.format(returns_port=port, hashed=hash_password("right")),
         )  # fmt: skip
