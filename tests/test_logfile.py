@@ -3,7 +3,7 @@
 import io
 import threading
 
-from gatepost.logfile import LogFile
+from gatepost.logfile import LogFile, Seldom
 
 
 class Stream(io.StringIO):
@@ -62,3 +62,17 @@ def test_at_the_end_nothing_is_held_any_more():
     log.hold(None)
     log.info("two")
     assert stream.getvalue() == "one\ntwo\n"
+
+
+def test_what_strangers_cause_by_the_thousand_is_said_a_few_times_a_minute():
+    now = [0.0]
+    seldom = Seldom(lambda: now[0])
+    assert [seldom.unsaid("full") for _ in range(13)] == [0] * 10 + [None] * 3
+    assert seldom.unsaid("TLS") == 0, "each kind by itself"
+    now[0] = 59.0
+    assert seldom.unsaid("full") is None
+    now[0] = 60.0
+    assert [seldom.unsaid("full") for _ in range(11)] == [4] + [0] * 9 + [None]
+    for number in range(2 * Seldom.KINDS):
+        seldom.unsaid(number)
+    assert seldom.unsaid("full") == 0, "the table is bounded"

@@ -5,13 +5,15 @@ a line for each submission would cost more in waiting than in being made. So wha
 held until what the event loop is at is done, a few milliseconds at most; a warning or an error
 goes out at once, and takes along what is held.
 
-In: lines, from any thread. Out: the same, in their order.
+In: lines, from any thread. Out: the same, in their order. `Seldom` says which of many alike to
+write at all.
 
 *Known limits:* a process that is killed takes the lines of its last moment with it.
 """
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import TextIO
 
@@ -64,6 +66,32 @@ class LogFile:
 
     debug = msg = info
     error = critical = fatal = exception = err = failure = warn = warning
+
+
+class Seldom:
+    """Lines that a stranger can cause by the thousand: of each kind a few a minute are said."""
+
+    LINES, SECONDS, KINDS = 10, 60.0, 500
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kinds: dict[object, tuple[float, int, int]] = {}  # since when; said; not said
+        self._door = threading.Lock()
+
+    def unsaid(self, kind: object) -> int | None:
+        """How many of this kind were not said before this one; `None`: nor is this one."""
+        now = self._clock()
+        with self._door:
+            if len(self._kinds) >= self.KINDS and kind not in self._kinds:
+                self._kinds.clear()
+            since, said, unsaid = self._kinds.get(kind, (now, 0, 0))
+            if now - since >= self.SECONDS:
+                since, said = now, 0
+            if said >= self.LINES:
+                self._kinds[kind] = since, said, unsaid + 1
+                return None
+            self._kinds[kind] = since, said + 1, 0
+            return unsaid
 
 
 def on_one_line(_logger: object, _method: str, event: EventDict) -> EventDict:

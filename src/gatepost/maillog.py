@@ -23,7 +23,7 @@ from typing import ClassVar, Literal
 import structlog
 from prometheus_client import Counter, Gauge
 
-from gatepost.logfile import Later, LogFile, on_one_line
+from gatepost.logfile import Later, LogFile, Seldom, on_one_line
 
 _log = structlog.get_logger("gatepost")
 # Upstream quotes addresses in its replies; the rest of a reply is wanted.
@@ -51,6 +51,7 @@ _auth_locks = Counter(
 _refused_connections = Counter(
     "gatepost_refused_connections", "Connections turned away", ["listener"]
 )
+_refusals = Seldom()
 _removed = Counter(
     "gatepost_retention_removed", "Things that outlived their term, by rule", ["rule", "what"]
 )
@@ -174,7 +175,9 @@ def _reply(text: str) -> str:
 def connection_refused(listener: str, peer: str, why: str) -> None:
     """A connection was turned away or dropped before anything was submitted."""
     _refused_connections.labels(listener).inc()
-    _log.warning("connection refused", listener=listener, peer=peer, why=why)
+    unsaid = _refusals.unsaid((listener, why))
+    if unsaid is not None:
+        _log.warning("connection refused", listener=listener, peer=peer, why=why, more=unsaid)
 
 
 def auth_failed(listener: str, peer: str, client: str) -> None:
@@ -447,12 +450,8 @@ def outcomes_lost(count: int) -> None:
 def outcomes_too_late(count: int, delivered: int) -> None:
     """So many outcomes came when the lease was over, and somebody else had taken the rows up."""
     _late.inc(count)
-    _log.warning(
-        "outcomes came too late, another gateway has taken these recipients up; those that "
-        "upstream took may get a second copy",
-        count=count,
-        delivered=delivered,
-    )
+    said = "outcomes came too late, others have taken up these recipients: a second copy may go out"
+    _log.warning(said, count=count, delivered=delivered)
 
 
 def stopped() -> None:
@@ -515,12 +514,12 @@ def observing(streams: Sequence[str]) -> None:
         _log.warning("mode observe: lack of consent is only recorded", streams=list(streams))
 
 
-def storage_changed(enough: bool) -> None:
+def storage_changed(enough: bool, **found: object) -> None:
     """The disk has less free than `[limits] min_free_disk`, or enough again."""
     if enough:
         _log.info("enough free disk again: mail is taken")
     else:
-        _log.error("too little free disk: new mail is deferred (452 4.3.1)")
+        _log.error("too little free disk: new mail is deferred (452 4.3.1)", **found)
 
 
 def queued(counts: Mapping[str, int]) -> None:

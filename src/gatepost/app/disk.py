@@ -50,7 +50,10 @@ class Disk:
         """Looks, and says when the answer has changed."""
         enough = await asyncio.to_thread(self._look)
         if enough != self.ok:
-            maillog.storage_changed(enough)
+            maillog.storage_changed(
+                enough, path=str(self._folder), free_mb=self._free() // 10**6,
+                min_free_disk_mb=self._least() // 10**6,
+            )  # fmt: skip
         self.ok = enough
         with suppress(FileNotFoundError):
             if self._log.stat().st_size > min(LONG_LOG, self._least()):
@@ -60,3 +63,7 @@ class Disk:
         found = os.statvfs(self._folder)
         inodes = found.f_favail >= LEAST_INODES or not found.f_files
         return inodes and found.f_bavail * found.f_frsize - octets >= self._least()
+
+    def _free(self) -> int:
+        found = os.statvfs(self._folder)
+        return found.f_bavail * found.f_frsize

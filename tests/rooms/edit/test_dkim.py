@@ -2,6 +2,7 @@
 
 import binascii
 import re
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 
-from gatepost.flow.edit import Signer, Slot, apply, load_key, undo
+from gatepost.flow.edit import Signer, Slot, apply, dkim, load_key, undo
 from support.dkim_keys import KEY, KEYS, NOW, verify
 from support.mime_trees import messages
 from support.treatments import (
@@ -184,3 +185,25 @@ def test_keys_are_checked():
     for domain in ("", "-", "a..b", "a.", ".a", "a;b", "a\r\nb", "å.example", "a b"):
         with pytest.raises(ValueError, match="host names"):
             replace(KEYS[0], domain=domain)
+
+
+@pytest.mark.parametrize("raw", SHAPES)
+def test_a_text_is_hashed_in_pieces_as_it_is_in_one(raw, monkeypatch):
+    whole = sign(raw)
+    monkeypatch.setattr(dkim, "_LARGE", 3)
+    assert sign(raw) == whole
+    assert verify(whole)
+
+
+def test_signing_a_large_text_takes_a_few_times_its_size():
+    """One object per word of 25 MB was more than a gigabyte."""
+    line = b"a few words,  and  some\tmore, on a line of ordinary length \r\n"
+    raw = message(line * 20_000)
+    plan = plan_of(raw)
+    tracemalloc.start()
+    try:
+        prepared = Signer(KEYS[:1]).prepare(plan)
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(raw)
+    finally:
+        tracemalloc.stop()
+    assert verify(prepared.sign(TOKENS, NOW))

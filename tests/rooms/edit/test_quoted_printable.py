@@ -1,11 +1,13 @@
 """Quoted-printable bodies: wherever an edit is made, it is the only thing that changes."""
 
 import quopri
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.flow.edit.transfer import Edit, QuotedPrintable
+from gatepost.flow.edit import transfer
+from gatepost.flow.edit.transfer import Edit, QuotedPrintable, encode_quoted_printable
 
 _UNITS = st.sampled_from([b"a", b"-", b".", b" ", b"=3D", b"=E5", b"=e5", b"=\r\n", b"\r\n"])
 _LINES = st.lists(_UNITS, max_size=80).map(b"".join)
@@ -37,3 +39,14 @@ def test_odd_bodies_take_an_insertion_too(body, place):
     assert edited.replace(b"\r\n", b"\n") == (
         transfer.data[:at] + b"X" + transfer.data[at:]
     ).replace(b"\r\n", b"\n")
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"a", b"- ", b"=", b"\xe5", b"\t", b"\r\n", b"\n"]), max_size=300
+    ).map(b"".join)
+)
+def test_a_large_text_is_encoded_in_blocks_as_it_is_in_one(text):
+    whole = b"".join(encode_quoted_printable([text], {}))
+    with patch.object(transfer, "_BLOCK", 5):
+        assert b"".join(encode_quoted_printable([text], {})) == whole

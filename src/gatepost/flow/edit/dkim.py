@@ -225,20 +225,35 @@ def _header_pieces(
 
 def _body_pieces(sample: bytes, start: int, holes: Sequence[Hole]) -> list[bytes | int]:
     """The body in canonical form (RFC 6376 §3.4.4), with the holes left open."""
-    pieces = [
-        piece if isinstance(piece, int) else _relax(piece)
-        for piece in _cut(sample, start, len(sample), holes)
-    ]
-    last = pieces[-1]
-    if isinstance(last, bytes):
-        pieces[-1] = last.rstrip(b" \r\n")  # blank lines at the end do not count
-    if any(isinstance(piece, int) or piece for piece in pieces):
+    pieces: list[bytes | int] = []
+    at = start
+    for number, hole in enumerate(holes):
+        if hole.offset >= start:
+            pieces += [*_relaxed(sample, at, hole.offset), number]
+            at = hole.offset + hole.size
+    pieces += _relaxed(sample, at, len(sample))
+    while pieces and isinstance(last := pieces[-1], bytes):
+        pieces.pop()
+        if text := last.rstrip(b" \r\n"):  # blank lines at the end do not count
+            pieces.append(text)
+            break
+    if pieces:
         pieces.append(b"\r\n")
     return pieces
 
 
-def _relax(octets: bytes) -> bytes:
-    return _BLANKS.sub(b" ", octets).replace(b" \r\n", b"\r\n")
+def _relaxed(sample: bytes, start: int, end: int) -> Iterator[bytes]:
+    """The octets [start, end) in canonical form, so many lines at a time.
+
+    An expression would keep each word of the text as an object of its own, fifty octets for five.
+    """
+    while start < end:
+        stop = sample.find(b"\n", start + _LARGE, end) + 1 or end
+        text = sample[start:stop].replace(b"\t", b" ")
+        while b"  " in text:
+            text = text.replace(b"  ", b" ")
+        yield text.replace(b" \r\n", b"\r\n")
+        start = stop
 
 
 def _cut(sample: bytes, start: int, end: int, holes: Sequence[Hole]) -> Iterator[bytes | int]:

@@ -19,7 +19,7 @@ be encoded anew as a whole.
 import binascii
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -34,6 +34,7 @@ IDENTITY = frozenset({"7bit", "8bit", "binary"})
 LINE = 76  # RFC 2045 §6.7 and §6.8
 
 _ORDERLY = 256  # octets in a line, up to which lines do for chunks
+_BLOCK = 1 << 16  # octets, about, that are encoded at a time
 _SOFT = b"=\r\n"
 _QP_UNIT = re.compile(rb"(=[0-9A-Fa-f]{2})|=[ \t]*+\r?\n|(.)", re.DOTALL)
 _QP_CHUNK = re.compile(rb"(?:=[0-9A-Fa-f]{2}|=[ \t]*+\r?\n|.){1,64}+", re.DOTALL)
@@ -252,14 +253,32 @@ def encode_quoted_printable(segments: Sequence[Segment], sizes: Sizes) -> list[P
             pieces.append(segment)
             column += sizes[segment]
             continue
-        lines = segment.split(b"\r\n")
-        for number, line in enumerate(lines):
-            if number:
-                pieces.append(b"\r\n")
-                column = 0
-            text, column = _wrap(_escape(line), column)
+        for block in _blocks(segment):
+            text, column = _encode_lines(block, column)
             pieces.append(text)
     return [piece for piece in pieces if piece]
+
+
+def _blocks(text: bytes) -> Iterator[bytes]:
+    """`text`, some lines at a time: as objects of their own they take twice what they say."""
+    at = 0
+    while at < len(text):
+        end = text.find(b"\r\n", at + _BLOCK)
+        end = len(text) if end < 0 else end + 2
+        yield text[at:end]
+        at = end
+
+
+def _encode_lines(block: bytes, column: int) -> tuple[bytes, int]:
+    """`block` in quoted-printable, begun at `column`, and the column it ends at."""
+    out: list[bytes] = []
+    for number, line in enumerate(block.split(b"\r\n")):
+        if number:
+            out.append(b"\r\n")
+            column = 0
+        text, column = _wrap(_escape(line), column)
+        out.append(text)
+    return b"".join(out), column
 
 
 @lru_cache(maxsize=64)  # one stream's footer is the same in all its mail
