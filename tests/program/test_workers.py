@@ -138,6 +138,18 @@ def grown(before, after, name):
     )
 
 
+def test_a_worker_that_is_to_read_again_while_it_starts_does_so_and_lives(two):
+    gateway, _ = two
+    workers = both_ready(gateway)
+    ended, reloaded = (gateway.log().count(said) for said in ("worker ended", "reloaded"))
+    os.kill(workers[0], signal.SIGKILL)
+    wait_until(lambda: set(child_processes(gateway.process)) - set(workers), gateway)
+    gateway.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: gateway.log().count("reloaded") == reloaded + 2, gateway)
+    assert gateway.log().count("worker ended") == ended + 1
+    both_ready(gateway)
+
+
 def test_workers_end_with_their_supervisor_and_keep_others_out_until_then(two):
     gateway, upstream = two
     workers = both_ready(gateway)

@@ -81,6 +81,8 @@ class Faults:
         for pid in everybody:
             _send(pid, signal.SIGKILL)
         gateway.process.wait()
+        while gateway.is_ready():  # the last of them is still dying
+            time.sleep(0.01)
         self._upset()
         gateway.start()
 

@@ -116,7 +116,9 @@ async def _main(
         for metrics in own_metrics():
             hand_over(metrics, account)
         become(account)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    asked_early = asyncio.Event()  # the settings were read before: what was asked is done later
+    loop.add_signal_handler(signal.SIGHUP, asked_early.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # which a supervisor holds back
     if not await _start(gateway, stop):
         return DONE
     if os.geteuid() == 0:
@@ -131,6 +133,8 @@ async def _main(
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
+    if asked_early.is_set():
+        reload()
     maillog.hold_lines(loop.call_soon)
     await stop.wait()
     maillog.hold_lines(None)

@@ -129,7 +129,15 @@ class Supervisor:
                 self._start(place)
 
     def _start(self, place: int) -> None:
-        self._workers[place] = subprocess.Popen(  # noqa: S603  our own program
+        """Starts a worker, in which SIGHUP waits until it is listened to, or it would be its end."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            self._workers[place] = self._spawn(place)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _spawn(self, place: int) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(  # noqa: S603  our own program
             [sys.executable, "-m", "gatepost", "--config", str(self._path), "serve"],
             stdin=subprocess.PIPE,
             pass_fds=(self._lock, self._guesses),
