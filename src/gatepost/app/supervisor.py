@@ -129,7 +129,7 @@ class Supervisor:
                 self._start(place)
 
     def _start(self, place: int) -> None:
-        """Starts a worker, in which SIGHUP waits until it is listened to, or it would be its end."""
+        """Starts a worker, in which SIGHUP waits to be listened to, or it would be its end."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
             self._workers[place] = self._spawn(place)
