@@ -6,7 +6,10 @@ quoted local part that needs no quotes is the same address as the unquoted one
 (RFC 5321 §4.1.2). Plus-tags are part of the local part and are not stripped.
 
 *Fails:* `AddressError`, with a reason fit for an SMTP reply.
-*Known limits:* obsolete comments and routes (RFC 5322 §4.4) are not addresses here.
+*Known limits:* a local part beyond ASCII is compared as it is spelled: one with composed letters
+(NFC, which RFC 6532 §3.1 recommends) and one with combining marks are two addresses, as they may be
+to the server that has the mailbox; who leaves by the link of a mail leaves as it was addressed.
+Obsolete comments and routes (RFC 5322 §4.4) are not addresses here.
 """
 
 import re

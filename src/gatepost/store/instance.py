@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from gatepost.store.private import make_private_folder
 from gatepost.store.trouble import StoreUnavailable
@@ -28,7 +29,7 @@ class AlreadyServed(Exception):  # noqa: N818  a fact, said to whoever came seco
 def only_instance(data_dir: Path) -> Iterator[int]:
     """Holds data_dir by a descriptor. Raises `AlreadyServed`."""
     make_private_folder(data_dir)
-    with (data_dir / SERVE_LOCK).open("a") as file:
+    with _lock_file(data_dir) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -37,6 +38,23 @@ def only_instance(data_dir: Path) -> Iterator[int]:
                 "or give this one a data_dir of its own"
             ) from error
         yield file.fileno()
+
+
+def _lock_file(data_dir: Path) -> TextIO:
+    try:
+        return (data_dir / SERVE_LOCK).open("a")
+    except PermissionError as error:
+        raise OSError(
+            f"{data_dir} may be used by {_owner(data_dir)} only: run as that user, unless a "
+            "gateway of theirs runs there already, or give this one a data_dir of its own"
+        ) from error
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except KeyError:  # a container has no names for those outside
+        return f"user {path.stat().st_uid}"
 
 
 class StoreInUse(StoreUnavailable):
