@@ -24,6 +24,7 @@ from sqlalchemy import Dialect, Executable, make_url
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from gatepost.store.arrays import array
 from gatepost.store.together import Together
 from gatepost.store.transaction import Tx
 
@@ -93,9 +94,11 @@ class Hot:
             tx.cursor.executemany(self._sql, values)
 
     def _bind(self, params: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
-        if not self._list or self._array:
+        if not self._list:
             return self._sql, self._pick(params)
         items = params[self._list]
+        if self._array:
+            return self._sql, self._pick({**params, self._list: array(items)})
         if not items:
             items = [None]  # equals nothing
         size = 1 << (len(items) - 1).bit_length()

@@ -5,7 +5,8 @@ away and has to win it back; together a row is a few microseconds.
 
 In: a compiled INSERT with VALUES, or an UPDATE of one row by its key, which has no other
 condition. Out: for SQLite texts for 64 and for 8 rows, for PostgreSQL one text that takes an
-array per column; nothing for any other statement.
+array per column, each behind a query: if PostgreSQL saw how few rows there are, it would plan
+anew each time. Nothing for any other statement.
 
 *Known limits:* an UPDATE takes several rows only if no key is there twice: of two changes of
 one row both engines make any.
@@ -20,7 +21,10 @@ from sqlalchemy import Insert, Update
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import NullType
 
+from gatepost.store.arrays import array
+
 PORTIONS = (64, 8)  # rows in one statement of SQLite; few sizes, so that few texts are kept
+FEWEST_IN_ARRAYS = 2
 MAX_PARAMETERS = 32_766
 
 _PLACE = r"(?:\?|%s(?:::\w+)?)"
@@ -45,7 +49,8 @@ class Together:
             sizes = [size for size in PORTIONS if size * self._columns <= MAX_PARAMETERS]
             self._texts = [(size, text) for size in sizes if (text := self._text(size))]
         elif types := _types(compiled):
-            self._arrays = self._take_from(f"unnest({', '.join(f'%s::{one}[]' for one in types)})")
+            arrays = ", ".join(f"(SELECT %s::{one}[])" for one in types)
+            self._arrays = self._take_from(f"unnest({arrays})")
 
     def cut(
         self, rows: Sequence[Row], *, distinct: bool
@@ -54,12 +59,13 @@ class Together:
 
         `distinct` promises that no two rows have the same key.
         """
-        if len(rows) < PORTIONS[-1] or (self._change and not _are_distinct(rows)):
+        least = FEWEST_IN_ARRAYS if self._arrays else PORTIONS[-1]
+        if len(rows) < least or (self._change and not _are_distinct(rows)):
             return [], rows
         if self._arrays:
             if self._overwrites and not (distinct or self._change):
                 return [], rows  # PostgreSQL changes no row twice in one statement
-            return [(self._arrays, [list(column) for column in zip(*rows, strict=True)])], ()
+            return [(self._arrays, [array(column) for column in zip(*rows, strict=True)])], ()
         statements, at = [], 0
         for size, text in self._texts:
             while len(rows) - at >= size:
