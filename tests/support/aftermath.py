@@ -47,8 +47,11 @@ class Aftermath:
         return [row.state for row in self.rows if row.address == address]
 
 
-def until_quiet(gateway, seconds=60):
-    """Waits until nothing is on its way any more; retries and terms fall due at once."""
+def until_quiet(gateway, seconds=60, *, swept=True):
+    """Waits until nothing is on its way any more; retries and terms fall due at once.
+
+    `swept`: also until the program has swept what was staged and never accepted.
+    """
     with gateway.store() as store:
 
         def quiet():
@@ -57,7 +60,8 @@ def until_quiet(gateway, seconds=60):
                     tx.connection.execute(text(statement))
                 return tx.connection.execute(_WAITING).scalar()
 
-            return not store.write_now(look) and not _left_over(store, "staged content")
+            waiting = store.write_now(look)
+            return not waiting and not (swept and _left_over(store, "staged content"))
 
         wait_until(quiet, gateway, seconds)
 
