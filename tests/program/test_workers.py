@@ -4,14 +4,17 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from support.consents import granted
 from support.program import Program
+from support.smtp_lines import Lines
 from support.upstream import Script, Slow, UpstreamThread
 from support.watching import (
     child_processes,
@@ -148,6 +151,37 @@ def test_a_worker_that_is_to_read_again_while_it_starts_does_so_and_lives(two):
     wait_until(lambda: gateway.log().count("reloaded") == reloaded + 2, gateway)
     assert gateway.log().count("worker ended") == ended + 1
     both_ready(gateway)
+
+
+def test_reloads_refuse_no_mail_and_cut_no_connection(two):
+    gateway, upstream = two
+    before, done, over = len(upstream.taken), [], threading.Event()
+
+    def mailer(address):
+        with Lines(gateway.smtp_port) as session:
+            session.say("EHLO mailer.example")
+            session.hear()
+            while not over.is_set():
+                for line in ("MAIL FROM:<news@acme.example>", f"RCPT TO:<{address}>", "DATA"):
+                    session.say(line)
+                    assert session.hear()[:1] in "23"
+                session.send_content(mail("Meanwhile", "X-Gatepost-Stream: office"))
+                assert session.hear().startswith("250 ")
+                done.append(address)
+
+    with ThreadPoolExecutor(4) as threads:
+        mailers = [threads.submit(mailer, address) for address in PEOPLE[500:504]]
+        for _ in range(3):
+            seen, count = gateway.log().count("configuration reloaded"), len(done)
+            gateway.process.send_signal(signal.SIGHUP)
+            wait_until(
+                lambda seen=seen: gateway.log().count("configuration reloaded") == seen + 2, gateway
+            )
+            wait_until(lambda count=count: len(done) >= count + 4, gateway)
+        over.set()
+        for one in mailers:
+            one.result(60)
+    wait_until(lambda: len(upstream.taken) == before + len(done), gateway)
 
 
 def test_workers_end_with_their_supervisor_and_keep_others_out_until_then(two):
