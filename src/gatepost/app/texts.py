@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from babel.messages.pofile import PoFileError, read_po
 from jinja2 import (
+    BytecodeCache,
     ChoiceLoader,
     Environment,
     FileSystemLoader,
@@ -29,6 +30,7 @@ from jinja2 import (
     pass_context,
     select_autoescape,
 )
+from jinja2.bccache import Bucket
 from jinja2.runtime import Context
 
 import gatepost
@@ -48,6 +50,25 @@ UNSUBSCRIBE_MARKER = "{{unsubscribe_url}}"
 PREFERENCES_MARKER = "{{preferences_url}}"
 
 _TEXT_WIDTH = 72
+
+
+class _Compiled(BytecodeCache):
+    """What this process compiled: reading the texts again compiles only what is new in them."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Gives what is known; the bucket itself holds it against the template's text."""
+        if known := self._known.get(bucket.key):
+            bucket.bytecode_from_string(known)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Remembers it."""
+        self._known[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
 
 
 class Both(NamedTuple):
@@ -153,6 +174,7 @@ def _environment(
     folders: Sequence[Path], catalogues: Mapping[str, Mapping[str, str]]
 ) -> Environment:
     environment = Environment(
+        bytecode_cache=_COMPILED,
         loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
         autoescape=select_autoescape(("html",)),
         undefined=StrictUndefined,
