@@ -9,6 +9,7 @@ import os
 import pytest
 
 from support import engines, postgres
+from support.embedded import lay_down
 
 POSTGRES = postgres.find_binaries()
 ENGINES = ["sqlite", "postgresql"] if POSTGRES else ["sqlite"]
@@ -101,5 +102,6 @@ def store(store_url, tmp_path):
     """An open store, on each engine."""
     from gatepost.store.engine import Store
 
-    with Store.open(store_url, tmp_path / "data") as opened:
+    folder = tmp_path / "data" if store_url else lay_down(tmp_path / "data")
+    with Store.open(store_url, folder) as opened:
         yield opened

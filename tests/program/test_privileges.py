@@ -75,7 +75,7 @@ class Served(Program):
     def __init__(self, **more):
         folder = Path(mkdtemp(prefix="gatepost-privileges-"))
         folder.chmod(0o755)
-        super().__init__(folder, **more)
+        super().__init__(folder, store_url="", **more)  # which the program makes itself
 
     def command(self):
         return ["env", f"PYTHONPATH={PACKAGES}", PYTHON, *super().command()[1:]]
@@ -228,6 +228,14 @@ def test_a_folder_of_somebody_else_is_said_with_the_cure(stopped):
     code, text = refused(stopped)
     assert code == 2
     assert "belongs to root, not to nobody: run chown -R nobody:" in text
+
+
+def test_a_folder_of_somebody_else_where_a_gateway_may_run(stopped):
+    with stopped.store():
+        pass  # made by root
+    code, text = refused(stopped, user=USER, group="nogroup", extra_groups=[])
+    assert code == 3
+    assert "data may be used by root only: run as that user" in text
 
 
 def test_who_is_not_root_cannot_become_another(stopped):

@@ -72,12 +72,12 @@ class Answer:
 
 
 class Site:
-    """A folder with a configuration, and commands that use it."""
+    """A folder with a configuration, and commands that use it; `bare` without a store."""
 
-    def __init__(self, folder, more="", config=CONFIG):
+    def __init__(self, folder, more="", config=CONFIG, *, bare=False):
         self.folder = folder
         self.config = folder / "config.toml"
-        url = store_url(folder)
+        url = "" if bare else store_url(folder)
         self.config.write_text(config + more + (f'\n[store]\nurl = "{url}"\n' if url else ""))
 
     def run(self, *words, given=None):

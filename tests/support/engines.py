@@ -7,13 +7,19 @@ embedded store, or a PostgreSQL database of its own for each folder.
 
 from contextlib import contextmanager
 
+from support.embedded import lay_down
+
 _server = None
 _urls = {}
 
 
 def store_url(folder):
-    """Where the store of a gateway in `folder` is: the same at every question."""
+    """Where the store of a gateway in `folder` is: the same at every question.
+
+    An embedded one is laid down there, in `data`, unless it is there already.
+    """
     if _server is None:
+        lay_down(folder / "data")
         return ""
     place = str(folder.resolve())
     if place not in _urls:

@@ -6,6 +6,7 @@ from gatepost.cli.store_moving import _steps
 from gatepost.store.engine import Store
 from gatepost.store.instance import only_instance
 from gatepost.store.moving import End
+from support.command import Site
 from support.filled import fill
 
 
@@ -105,7 +106,8 @@ def test_a_server_that_is_not_there(filled):
     assert "geheim" not in said
 
 
-def test_a_store_that_is_not_there(site, target):
+def test_a_store_that_is_not_there(tmp_path, target):
+    site = Site(tmp_path, bare=True)
     site.refused("store", "migrate-to", target, status=3)
     assert not (site.folder / "data" / "gatepost.db").exists()
 

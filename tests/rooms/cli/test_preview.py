@@ -49,7 +49,7 @@ def rebuilt(content, edits):
 
 @pytest.mark.parametrize("path", MAILS, ids=lambda path: path.stem)
 def test_the_edits_are_all_there_is_between_message_and_copy(path, tmp_path):
-    site = Site(tmp_path)
+    site = Site(tmp_path, bare=True)
     said = shown(site, path)
     content = normalize(path.read_bytes())
     assert len(content) == said["size"]

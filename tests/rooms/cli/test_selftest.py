@@ -44,9 +44,9 @@ def bad(findings):
 
 
 def test_a_signed_stream_passes_every_check(tmp_path):
-    site = Site(tmp_path)
+    site = Site(tmp_path, bare=True)
     made = site.ok("dkim", "generate", "acme.example", "--json").json
-    site = Site(tmp_path, more="\n" + made["config"] + "\n")
+    site = Site(tmp_path, more="\n" + made["config"] + "\n", bare=True)
     said = site.ok("selftest", "--stream", "newsletter", "--json").json
     assert said["ok"]
     assert {one["mark"] for one in said["checks"]} == {"good"}
