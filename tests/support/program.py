@@ -136,7 +136,7 @@ class Program:
             )
         self.wait_until_ready()
 
-    def wait_until_ready(self, seconds=30):
+    def wait_until_ready(self, seconds=120):
         for _ in range(int(seconds * 20)):
             if self.process.poll() is not None:
                 raise RuntimeError(f"gatepost ended with {self.process.returncode}:\n{self.log()}")
