@@ -50,3 +50,9 @@ def test_the_figures_of_a_run_have_their_place(tmp_path, monkeypatch):
     said = copy.read_text()
     assert "| c |\n| --- |\n| d |\n" + soak.END in said
     assert "| a |" not in said
+
+
+def test_the_last_soak_lost_nothing():
+    assert ["**lost**", "**0**"] in [
+        row[:2] for _, columns, found in tables(PAGE) if columns[0] == "" for row in found
+    ]
