@@ -133,13 +133,10 @@ def summaries_due(tx: Tx, silence: timedelta = SUMMARY_AFTER) -> list[CampaignRo
         .values(summary_sent_ms=tx.now_ms)
     )
     tx.connection.execute(settle)
-    due = (
-        select(_c.id)
-        .where(
-            _c.summary_sent_ms.is_(None),
-            _c.last_submission_ms <= to_ms(tx.now - silence),
-            untold,
-        )
+    due = select(_c.id).where(
+        _c.summary_sent_ms.is_(None),
+        _c.last_submission_ms <= to_ms(tx.now - silence),
+        untold,
     )
     return _rows(tx, list(tx.connection.execute(due).scalars()))
 
