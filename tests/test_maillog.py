@@ -1,6 +1,7 @@
 """What the log may say, and what it must not."""
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from gatepost import maillog
@@ -49,3 +50,37 @@ def test_nothing_from_the_wire_begins_a_line_or_reaches_a_terminal(form, capsys)
     assert logged.count("\n") == 4
     assert all(line.isprintable() for line in logged.split("\n"))
     assert "u202eend" in logged  # it is shown, not left out
+
+
+def test_submissions_of_a_moment_are_counted_once_and_exactly():
+    def counted(name, **labels):
+        return REGISTRY.get_sample_value(name, labels) or 0
+
+    def accept(recipients):
+        maillog.accepted(
+            "id", client="counting", peer="192.0.2.1", stream="counting", how="default",
+            campaign="", size=1, counts={("deliver", "consented"): recipients},
+        )  # fmt: skip
+
+    def numbers():
+        recipients = counted(
+            "gatepost_recipients_total", stream="counting", verdict="deliver", reason="consented"
+        )
+        return (
+            counted("gatepost_submissions_total", client="counting", answer="accepted"),
+            recipients,
+        )
+
+    later = []
+    maillog.hold_lines(later.append)
+    accept(2)
+    accept(3)
+    assert numbers() == (0, 0)
+    for call in later:
+        call()
+    assert numbers() == (2, 5)
+    accept(1)
+    maillog.hold_lines(None)
+    assert numbers() == (3, 6)
+    accept(1)
+    assert numbers() == (4, 7)

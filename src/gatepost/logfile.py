@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from prometheus_client import Counter
 from structlog.typing import EventDict
 
 Later = Callable[[Callable[[], object]], object]
@@ -92,6 +93,37 @@ class Seldom:
                 return None
             self._kinds[kind] = since, said + 1, 0
             return unsaid
+
+
+class Tally:
+    """Counts that wait as lines do, added up: workers share metrics by files, dear to change.
+
+    For the thread of the event loop alone. A process that is killed takes the last moment along.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[Counter, tuple[str, ...]], float] = {}
+        self._later: Later | None = None
+
+    def hold(self, later: Later | None) -> None:
+        """As `LogFile.hold`."""
+        self.add_up()
+        self._later = later
+
+    def count(self, counter: Counter, *labels: str, by: float = 1) -> None:
+        """Counts `by` more."""
+        first = not self._sums
+        self._sums[counter, labels] = self._sums.get((counter, labels), 0) + by
+        if self._later is None:
+            self.add_up()
+        elif first:
+            self._later(self.add_up)
+
+    def add_up(self) -> None:
+        """Tells the metrics."""
+        sums, self._sums = self._sums, {}
+        for (counter, labels), by in sums.items():
+            counter.labels(*labels).inc(by)
 
 
 def on_one_line(_logger: object, _method: str, event: EventDict) -> EventDict:

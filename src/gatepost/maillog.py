@@ -23,7 +23,7 @@ from typing import ClassVar, Literal
 import structlog
 from prometheus_client import Counter, Gauge
 
-from gatepost.logfile import Later, LogFile, Seldom, on_one_line
+from gatepost.logfile import Later, LogFile, Seldom, Tally, on_one_line
 
 _log = structlog.get_logger("gatepost")
 # Upstream quotes addresses in its replies; the rest of a reply is wanted.
@@ -113,14 +113,16 @@ class _Style:
     addresses: Addresses = "hashed"
     key: bytes = b""
     file = LogFile()
+    tally = Tally()
 
 
 _JSON = json.JSONEncoder(default=repr)
 
 
 def hold_lines(later: Later | None) -> None:
-    """Lets lines that only inform go out together: see `LogFile.hold`."""
+    """Lets lines that only inform go out together, and counts: see `LogFile.hold`."""
     _Style.file.hold(later)
+    _Style.tally.hold(later)
 
 
 def configure(form: Literal["console", "json"], addresses: Addresses, key: bytes) -> None:
@@ -213,9 +215,9 @@ def accepted(
     counts: Mapping[tuple[str, str], int],
 ) -> None:
     """A submission is durable. `how` says what chose the stream; counts by verdict, reason."""
-    _submissions.labels(client, "accepted").inc()
+    _Style.tally.count(_submissions, client, "accepted")
     for (verdict, reason), count in counts.items():
-        _recipients.labels(stream, verdict, reason).inc(count)
+        _Style.tally.count(_recipients, stream, verdict, reason, by=count)
     _log.info(
         "accepted", id=submission, client=client, peer=peer, stream=stream, by=how,
         campaign=campaign, size=size,

@@ -188,7 +188,7 @@ class Gateway:
         def takes_eight_bit(upstream: str) -> bool | None:
             return self.outbound.takes_eight_bit(upstream)
 
-        composer = Composer(lambda: self._wiring, self.texts, self._ring, takes_eight_bit)
+        composer = Composer(lambda: self._wiring, self.texts, self._ring.recent, takes_eight_bit)
 
         async def load(submission: int) -> bytes:
             return await self.store.read(partial(content.load, submission=submission))

@@ -40,3 +40,16 @@ def test_a_file_that_cannot_be_used_changes_nothing(tmp_path):
     assert [line["log_level"] for line in logged] == ["error"] * 2
     keys.replace(path, good)
     assert ring().open(Purpose.UNSUBSCRIBE, token) == CLAIM
+
+
+def test_links_of_a_moment_are_made_with_one_look(tmp_path, monkeypatch):
+    made = keys.load(tmp_path / "keys")
+    ring, now = LinkKeys(tmp_path, made), [1000.0]
+    monkeypatch.setattr("gatepost.app.link_keys.time.monotonic", lambda: now[0])
+    before = ring.recent()
+    link_keys.rotate(tmp_path / "keys", NOW)
+    assert ring.recent() is before
+    assert ring().open(Purpose.UNSUBSCRIBE, before.seal(Purpose.UNSUBSCRIBE, CLAIM)) == CLAIM
+    now[0] += 0.06
+    assert ring.recent() is ring()
+    assert ring.recent() is not before

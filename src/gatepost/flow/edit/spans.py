@@ -171,10 +171,11 @@ def _lay_out(
         size += span.offset - there
         there = span.offset + len(span.delete)
         for piece in span.insert:
-            octets = _size(piece, slots)
-            if isinstance(piece, bytes):
+            if isinstance(piece, bytes):  # all but a few
+                octets = len(piece)
                 run.append(piece)
             else:
+                octets = _size(piece, slots)
                 fixed.append(b"".join(run))
                 run = []
                 holes.append(Hole(size, octets, piece))
