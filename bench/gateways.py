@@ -29,7 +29,7 @@ from traffic import RECIPIENT, Sink, Workload, run, sender, write_mail
 from support.postgres import Server, find_binaries
 
 GATEWAYS = 3
-PEOPLE = 5_000
+PEOPLE = 12_000  # smtp-source does not repeat a recipient within a run
 HEADING = "## Three gateways on PostgreSQL"
 WORKLOADS = (
     Workload("a", "one recipient per message, new connection each", 1.0, 1800),

@@ -1,7 +1,8 @@
 """The spool as the conductors use it: put, claim, mark, and the lease that covers claims.
 
 In: jobs of the store's spool. Out: what the store says, after COMMIT. Marks are collected
-while a transaction is under way and go out together in the next one.
+while a transaction is under way and go out together in the next one, which begins no sooner than
+`GATHER_SECONDS` after the one before: a mark after a quiet while is written at once.
 
 A gateway holds what it claimed under a lease on the store's clock, renews it while it works,
 and begins nothing later than half a lease after its last renewal: by then another gateway may
@@ -46,6 +47,9 @@ from gatepost.store.spool.rows import (
 
 LEASE = timedelta(seconds=120)
 RETRY_MARK_SECONDS = 0.5
+# A transaction costs as much as the marks of some 20 rows; what a crash would send again grows by
+# what upstream takes in such a while.
+GATHER_SECONDS = 0.02
 
 
 class Pace:
@@ -86,6 +90,7 @@ class Queue:
         self._held: dict[int, float] = {}  # when its lease was last asked for, by row
         self._pace = Pace(lease / 4)
         self._marks: list[Marked] = []
+        self._next_flush = -math.inf  # on the event loop's clock
         self._flushing: asyncio.Task[None] | None = None
 
     @property
@@ -174,8 +179,12 @@ class Queue:
         return len(self._marks)
 
     async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._marks:
+                if (early := self._next_flush - loop.time()) > 0:
+                    await asyncio.sleep(early)
+                self._next_flush = loop.time() + GATHER_SECONDS
                 rows, self._marks = self._marks, []
                 try:
                     await self._write(rows)

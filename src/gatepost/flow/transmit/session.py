@@ -45,6 +45,7 @@ from gatepost.mail.reply import Reply
 WINDOW = 4  # transactions in flight; what a lost connection can leave in doubt
 CHUNK_LIMIT = 131_072  # larger content goes with DATA, in slices
 AHEAD_LIMIT = 262_144  # octets in flight, above which no further copy is begun
+JOINED_LIMIT = 32_768  # octets in flight; beyond, copying them costs more than a longer list
 QUIT_PATIENCE = 2.0
 
 
@@ -253,7 +254,7 @@ class Session(asyncio.Protocol):
         if self._ended:
             return
         if out:
-            self._transport.write(b"".join(out))
+            self._write(out)
         if self._pouring is not None and not self._paused:
             self._pour()
         if not self._flight:
@@ -262,6 +263,12 @@ class Session(asyncio.Protocol):
             elif not self._quitting:
                 self._desk.rests(self)
         self._watch()
+
+    def _write(self, out: list[bytes]) -> None:
+        if self._ahead > JOINED_LIMIT:
+            self._transport.writelines(out)
+        else:
+            self._transport.write(b"".join(out))
 
     def _may_begin(self) -> bool:
         if self._ended or self._quitting:
