@@ -8,6 +8,8 @@ import os
 
 import pytest
 
+from gatepost import maillog
+from gatepost.logfile import Seldom
 from support import engines, postgres
 from support.embedded import lay_down
 
@@ -36,6 +38,12 @@ def pytest_configure(config):
 def pytest_terminal_summary(terminalreporter):
     if not POSTGRES:
         terminalreporter.write_line("not run: tests on PostgreSQL, which is not installed")
+
+
+@pytest.fixture(autouse=True)
+def every_refusal_is_said(monkeypatch):
+    """Whatever the tests before it refused, a test's first lines about refusals are not too many."""
+    monkeypatch.setattr(maillog, "_refusals", Seldom())
 
 
 @pytest.fixture(scope="session")
