@@ -90,7 +90,7 @@ def history(tmp_path_factory):
     """A gateway from its first start on an empty folder: mail, large mail and withdrawals."""
     folder = tmp_path_factory.mktemp("power")
     with UpstreamThread() as upstream:
-        gateway = Program(folder, upstream_port=upstream.port)
+        gateway = Program(folder, upstream_port=upstream.port, store_url="")
         with recorded(folder, folder / "data") as disk:
             gateway.start()
             words = [sys.executable, "-c", RECORD, str(folder / "data"), *READERS]

@@ -36,4 +36,5 @@ class State(StrEnum):
 FINAL = frozenset({
     State.DELIVERED, State.DROPPED, State.REJECTED, State.FAILED, State.STOPPED,
 })  # fmt: skip
+SET_ASIDE = frozenset({State.QUARANTINED, State.HELD})  # they wait for somebody
 QUEUED = frozenset({State.READY, State.SENDING, State.DEFERRED, State.HELD})

@@ -12,7 +12,7 @@ OLDEST = schema.oldest_reachable()
 
 @pytest.fixture
 def site(tmp_path):
-    made = Site(tmp_path)
+    made = Site(tmp_path, bare=True)
     assert f"had schema none and has {HEAD} now" in made.ok("store", "upgrade").out
     return made
 
@@ -45,4 +45,4 @@ def test_not_while_a_gateway_runs(site):
 
 
 def test_where_there_is_none(tmp_path):
-    assert "gatepost init" in Site(tmp_path).refused("store", "status", status=3)
+    assert "gatepost init" in Site(tmp_path, bare=True).refused("store", "status", status=3)

@@ -23,7 +23,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, or_, select
 
 from gatepost.consent.standing import Person
 from gatepost.mail.address import Address
-from gatepost.mail.recipient_state import FINAL, State
+from gatepost.mail.recipient_state import FINAL, SET_ASIDE, State
 from gatepost.store import campaigns, hot, people
 from gatepost.store.ending import close_finished
 from gatepost.store.engine import BatchOp, Tx
@@ -224,7 +224,7 @@ def _rule(tx: Tx, rulings: Sequence[tuple[Claimed, Ruling]]) -> None:
                 "new_since_ms": ruling.verdict.since and to_ms(ruling.verdict.since),
                 "new_note": plain(ruling.verdict.note),
                 "new_state": ruling.state.value,
-                "new_held_ms": tx.now_ms if ruling.state is State.QUARANTINED else None,
+                "new_held_ms": tx.now_ms if ruling.state in SET_ASIDE else None,
                 "new_expires_ms": ruling.expires and to_ms(ruling.expires),
                 "new_finished_ms": tx.now_ms if ruling.state in FINAL else None,
                 "new_lease_by": None,

@@ -20,7 +20,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, text
 
 from gatepost.consent.standing import STRANGER, Person
 from gatepost.mail.address import Address
-from gatepost.mail.recipient_state import FINAL, State
+from gatepost.mail.recipient_state import FINAL, SET_ASIDE, State
 from gatepost.mail.stream import Kind
 from gatepost.store import campaigns, hot, people
 from gatepost.store.bell import Ring, ring
@@ -208,7 +208,7 @@ def _recipient_rows(
             "lease_until_ms": None,
             "last_reply": "",
             "last_attempt_ms": None,
-            "held_ms": now if state is State.QUARANTINED else None,
+            "held_ms": now if state in SET_ASIDE else None,
             "expires_ms": expires and to_ms(expires),
             "finished_ms": now if state in FINAL else None,
         }

@@ -23,7 +23,7 @@ _ROOM = {"standing": "90", "consent_use": "90"}  # updates that change no indexe
 
 
 def upgrade() -> None:
-    """Adds the indexes; they are small, or of tables that few rows come to."""
+    """Adds the indexes (small, or of tables that few rows come to), and says when mail was held."""
     op.create_index(
         "campaign_stopped",
         "campaign",
@@ -33,6 +33,10 @@ def upgrade() -> None:
     )
     op.create_index("signup_requested", "signup", ["requested_ms"])
     op.create_index("welcome_written", "welcome", ["written_ms"])
+    # Claims held mail of frozen senders without this, by which it is found after the thaw.
+    op.execute(
+        "UPDATE recipient SET held_ms = next_attempt_ms WHERE state = 'held' AND held_ms IS NULL"
+    )
     if op.get_bind().dialect.name == "postgresql":
         settings = ", ".join(f"{name} = {value}" for name, value in _CLEANING.items())
         for table in _HOT:
