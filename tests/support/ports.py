@@ -8,13 +8,21 @@ import socket
 _RANGE = range(15_000, 32_000)
 
 
+_given: set[int] = set()  # a program gets several before it listens on any
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on, hard to be met by others who look for one."""
+    if len(_given) > len(_RANGE) // 2:
+        _given.clear()
     while True:
         port = secrets.choice(_RANGE)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        _given.add(port)
+        return port
