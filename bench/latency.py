@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -109,20 +110,16 @@ def own_sink():
     process = subprocess.Popen(
         [sys.executable, __file__, "--sink", str(port)], stdout=subprocess.PIPE
     )
-    os.set_blocking(process.stdout.fileno(), False)
-    taken, rest = {}, b""
+    taken = {}
 
-    def look():
-        nonlocal rest
-        while piece := process.stdout.read():
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                name, at = line.split()
-                taken[name.decode()] = float(at)
-        return taken
+    def read():
+        for line in process.stdout:
+            name, at = line.split()
+            taken[name.decode()] = float(at)
 
+    threading.Thread(target=read, daemon=True).start()  # a full pipe would hold up the sink
     try:
-        yield port, look
+        yield port, lambda: dict(taken)
     finally:
         process.terminate()
         process.wait()
