@@ -3,7 +3,7 @@
 # make fuzz   rubbish for every door (mail, SMTP, HTTP, config, CSV, tokens, returns), for BUDGET seconds
 # make soak   mixed load with faults for SECONDS, then the long versions of the tests' tables
 # make lint   ruff, mypy --strict, import-linter; pip-audit where its service is in reach
-# make bench  mail beside Postfix, Haraka and others, latency, gateways, clicks; under 15 minutes
+# make bench  mail beside Postfix, Haraka and others, latency, gateways, clicks; eight minutes
 # make bench-growth   mail with 10 million people, 50 million events and 1 million queued; an hour
 # make docs   the pages that are made from the code
 # make screenshots   the pictures of README and guides
