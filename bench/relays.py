@@ -8,7 +8,6 @@ Each is a context manager with `name`, `port` and `tree` (the processes that are
 *Fails:* `RuntimeError` where a peer does not start; what it said is in the message.
 """
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from processes import Tree
 
+from support import haraka
 from support.ports import free_port
 from support.postfix import Postfix
 
-ROOT = Path(__file__).resolve().parent.parent
-HARAKA = ROOT / "build" / "haraka"
 START_SECONDS = 20
+EVERYBODY = "exports.hook_rcpt = (next) => next(OK)\n"
 
 
 class PlainPostfix:
@@ -93,24 +92,17 @@ class Haraka(_Process):
     name = "Haraka"
 
     def __enter__(self):
-        subprocess.run([ROOT / ".ci" / "haraka", HARAKA], check=True)
+        haraka.install()
         return super().__enter__()
 
     def command(self, folder):
-        config = folder / "config"
-        config.mkdir()
-        (folder / "plugins").mkdir()
-        for name, text in {
-            "smtp.ini": f"listen=127.0.0.1:{self.port}\nnodes=cpus\ndaemonize=false\n",
-            "smtp_forward.ini": f"host=127.0.0.1\nport={self._sink_port}\n",
-            "plugins": "everybody\nqueue/smtp_forward\n",
-            "me": "haraka.example.org\n",
-            "log.ini": "[main]\nlevel=error\n",
-        }.items():
-            (config / name).write_text(text)
-        shutil.copy(HARAKA / "node_modules" / "Haraka" / "config" / "connection.ini", config)
-        (folder / "plugins" / "everybody.js").write_text("exports.hook_rcpt = (next) => next(OK)\n")
-        return ["node", HARAKA / "node_modules" / "Haraka" / "bin" / "haraka", "-c", folder]
+        return haraka.lay_out(
+            folder,
+            port=self.port,
+            plugins={"everybody": EVERYBODY, "queue/smtp_forward": None},
+            settings={"smtp_forward.ini": f"host=127.0.0.1\nport={self._sink_port}\n"},
+            nodes="cpus",
+        )
 
 
 class Naive(_Process):

@@ -3,7 +3,7 @@
     make bench                      everything, three rounds: the workloads here, the time added to
                                     one message (`latency.py`), three gateways on PostgreSQL
                                     (`gateways.py`), composing (`compose.py`), one-click
-                                    (`clicks.py`), a small ledger (`ledger.py`); some twelve minutes
+                                    (`clicks.py`), a small ledger (`ledger.py`); some eight minutes
     python bench/run.py --quick     one short round of each
     python bench/run.py --only c    some workloads; nothing is written
 

@@ -7,18 +7,16 @@ import json
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from support.haraka import install, lay_out
 from support.ports import free_port
 from support.program import Program
 from support.smtp_lines import Lines
 from support.smuggling import SEPARATORS, smuggled
 from support.watching import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
-INSTALLED = ROOT / "build" / "haraka"
 if not shutil.which("npm") and not os.environ.get("CI"):
     pytest.skip("npm is not installed", allow_module_level=True)
 
@@ -41,26 +39,11 @@ class Haraka:
 
     def __init__(self, folder):
         self.port, self.folder, self._taken = free_port(), folder, folder / "taken"
-        (folder / "config").mkdir()
-        (folder / "plugins").mkdir()
-        for name, text in {
-            "config/smtp.ini": f"listen=127.0.0.1:{self.port}\nnodes=0\ndaemonize=false\n",
-            "config/plugins": "keep\n",
-            "config/me": "haraka.example.test\n",
-            "config/log.ini": "[main]\nlevel=error\n",
-            "plugins/keep.js": KEEP % self._taken,
-        }.items():
-            (folder / name).write_text(text)
-        shutil.copy(
-            INSTALLED / "node_modules" / "Haraka" / "config" / "connection.ini", folder / "config"
-        )
+        self._command = lay_out(folder, port=self.port, plugins={"keep": KEEP % self._taken})
 
     def __enter__(self):
-        program = INSTALLED / "node_modules" / "Haraka" / "bin" / "haraka"
         with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                ["node", program, "-c", self.folder], stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
         wait_until(lambda: self.greets() or self.process.poll() is not None)
         assert self.process.poll() is None, (self.folder / "log").read_text()
         return self
@@ -85,7 +68,7 @@ class Haraka:
 
 @pytest.fixture(scope="module")
 def haraka(tmp_path_factory):
-    subprocess.run([ROOT / ".ci" / "haraka", INSTALLED], check=True, timeout=110)
+    install()
     with Haraka(tmp_path_factory.mktemp("haraka")) as running:
         yield running
 

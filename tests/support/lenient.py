@@ -1,16 +1,12 @@
-"""An upstream as gullible as can be: whatever any server takes for a line end ends a line here.
+"""A reader as gullible as can be: whatever any server takes for a line end ends a line here.
 
 CR LF, LF alone and CR alone end commands and lines of content; NUL is dropped; a lone dot on any
 such line is the end of data. What this reader takes for one message, every server does.
 
     reader = Gullible(); reader.feed(octets); reader.messages, reader.commands
-    with GullibleUpstream() as upstream: ... upstream.port, upstream.messages
 """
 
 import re
-import socket
-import threading
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -54,35 +50,3 @@ class Gullible:
         if verb in {b"MAIL", b"RCPT", b"RSET", b"NOOP"}:
             return b"250 2.0.0 ok\r\n"
         return b"221 2.0.0 bye\r\n" if verb == b"QUIT" else b"500 5.5.2 what?\r\n"
-
-
-class GullibleUpstream:
-    """The same as a server on loopback, in threads; all connections share its lists."""
-
-    def __init__(self):
-        self.commands, self.messages = [], []
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-
-    def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-
-    def _accept(self):
-        with suppress(OSError):
-            while True:
-                threading.Thread(
-                    target=self._serve, args=(self._server.accept()[0],), daemon=True
-                ).start()
-
-    def _serve(self, connection):
-        reader = Gullible(self.commands, self.messages)
-        with connection, suppress(OSError):
-            connection.sendall(b"220 gullible.example ESMTP\r\n")
-            while octets := connection.recv(65536):
-                if reply := reader.feed(octets):
-                    connection.sendall(reply)
