@@ -14,6 +14,7 @@ import threading
 from functools import cache
 from ipaddress import ip_network
 
+import pytest
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -33,6 +34,7 @@ from support.site import served
 from support.smuggling import SEPARATORS, smuggled
 
 PATIENCE_SECONDS = 30.0
+_CHEAP = (4, 8, 1)  # the work of a hash for names that nobody has
 _HASH = "$scrypt$ln=4,r=8,p=1$WKcqunicTcoy5B85i8r+9w$xhdTdlxOa144WdzZvuY/n/NGaZAjV44pHFDm2IeO6l4"
 _CLIENTS = ClientTable((
     Client(name="local", networks=(ip_network("127.0.0.1/32"),)),
@@ -117,8 +119,6 @@ class SmtpDoor:
     """A new listener for each conversation, so that none remembers another."""
 
     def __init__(self, role, tls):
-        secured.asyncio = _Impatience()
-        passwords._COST = (4, 8, 1)
         folder = _folder() / f"smtp-{role}-{tls}"
         folder.mkdir()
         context = server_context(*make_certificate(folder, "localhost"))
@@ -202,7 +202,17 @@ def _check_alike(one, other):
 
 
 @cache
+def _hasty():
+    """Waits and hashes of the session cost next to nothing, until they are undone."""
+    patched = pytest.MonkeyPatch()
+    patched.setattr(secured, "asyncio", _Impatience())
+    patched.setattr(passwords, "_COST", _CHEAP)
+    return patched
+
+
+@cache
 def _smtp_door(role, tls):
+    _hasty()
     return SmtpDoor(role, tls)
 
 
@@ -312,11 +322,14 @@ def check_request(octets):
 
 
 def leave_nothing():
-    """Closes what was opened, and removes what was written."""
+    """Closes what was opened, removes what was written, and gives back the session's patience."""
     if _http_door.cache_info().currsize:
         _stage().run(_http_door().close())
     _http_door.cache_clear()
     _smtp_door.cache_clear()
+    if _hasty.cache_info().currsize:
+        _hasty().undo()
+    _hasty.cache_clear()
     rubbish.leave_nothing()
 
 
