@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from gatepost import maillog
+from gatepost import houselog, logfile, maillog
 
 REPLY = "550 5.1.1 <Ann@Shop.example>: no mailbox for ann@shop.example."
 
@@ -12,11 +12,11 @@ REPLY = "550 5.1.1 <Ann@Shop.example>: no mailbox for ann@shop.example."
 @pytest.fixture(autouse=True)
 def as_before():
     yield
-    maillog.configure("console", "hashed", b"")
+    logfile.configure("console", "hashed", b"")
 
 
 def logged_reply(addresses):
-    maillog.configure("json", addresses, b"key")
+    logfile.configure("json", addresses, b"key")
     with capture_logs() as lines:
         maillog.attempt_failed("id", "ann@shop.example", "failed", 1, REPLY)
     return lines[0]["recipient"], lines[0]["reply"]
@@ -41,11 +41,11 @@ FORGED = "550 no\n2027-01-01T00:00:00Z [info     ] accepted\r\x1b[2J\x9b31m\u202
 
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_nothing_from_the_wire_begins_a_line_or_reaches_a_terminal(form, capsys):
-    maillog.configure(form, "plain", b"")
+    logfile.configure(form, "plain", b"")
     maillog.attempt_failed(FORGED, FORGED, "failed", 1, FORGED)
     maillog.connection_refused(FORGED, FORGED, FORGED)
     maillog.returned("policy bounce", "alarm", words=FORGED)
-    maillog.reload_failed(FORGED)
+    houselog.reload_failed(FORGED)
     logged = capsys.readouterr().err
     assert logged.count("\n") == 4
     assert all(line.isprintable() for line in logged.split("\n"))
@@ -72,7 +72,7 @@ def test_submissions_of_a_moment_are_counted_once_and_exactly():
         )
 
     later = []
-    maillog.hold_lines(later.append)
+    logfile.hold_lines(later.append)
     accept(2)
     accept(3)
     assert numbers() == (0, 0)
@@ -80,7 +80,7 @@ def test_submissions_of_a_moment_are_counted_once_and_exactly():
         call()
     assert numbers() == (2, 5)
     accept(1)
-    maillog.hold_lines(None)
+    logfile.hold_lines(None)
     assert numbers() == (3, 6)
     accept(1)
     assert numbers() == (4, 7)

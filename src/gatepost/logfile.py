@@ -1,4 +1,4 @@
-"""Where log lines go: to standard error, those that come together in one write.
+"""Where log lines go and how they look: to standard error, those that come together in one write.
 
 To write lets go of the interpreter, and on a busy gateway another thread has it for a while then;
 a line for each submission would cost more in waiting than in being made. So what only informs is
@@ -6,21 +6,34 @@ held until what the event loop is at is done, a few milliseconds at most; a warn
 goes out at once, and takes along what is held.
 
 In: lines, from any thread. Out: the same, in their order. `Seldom` says which of many alike to
-write at all.
+write at all, `address` what may be seen of an address. The lines themselves are in `maillog.py`
+and `houselog.py`.
 
-*Known limits:* a process that is killed takes the lines of its last moment with it.
+*Known limits:* configured once per process. A process that is killed takes the lines of its last
+moment with it.
 """
 
+import hashlib
+import json
+import logging
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import Literal, TextIO
 
+import structlog
 from prometheus_client import Counter
 from structlog.typing import EventDict
 
 Later = Callable[[Callable[[], object]], object]
+Addresses = Literal["plain", "hashed", "none"]
+
+_JSON = json.JSONEncoder(default=repr)
+# Upstream quotes addresses in its replies; the rest of a reply is wanted.
+_OTHER = r"\s<>()\[\]\",;:"  # what ends an address; it begins behind one of these, too
+_QUOTED_ADDRESS = re.compile(rf"(?<![^{_OTHER}])[^{_OTHER}@]++@[^{_OTHER}]*[^{_OTHER}.]")
 
 
 class LogFile:
@@ -134,3 +147,64 @@ def on_one_line(_logger: object, _method: str, event: EventDict) -> EventDict:
                 one if one.isprintable() else one.encode("unicode_escape").decode() for one in value
             )
     return event
+
+
+class _Style:
+    addresses: Addresses = "hashed"
+    key: bytes = b""
+
+
+_FILE = LogFile()
+TALLY = Tally()
+
+
+def hold_lines(later: Later | None) -> None:
+    """Lets lines that only inform go out together, and counts: see `LogFile.hold`."""
+    _FILE.hold(later)
+    TALLY.hold(later)
+
+
+def configure(form: Literal["console", "json"], addresses: Addresses, key: bytes) -> None:
+    """Sets how lines look and how addresses appear; `key` makes the hashes ours alone."""
+    _Style.addresses, _Style.key = addresses, key
+    _FILE.write_out()
+    _FILE.stream = sys.stderr
+    # It prints a traceback whenever a stranger's mail makes one of its detectors stumble.
+    logging.getLogger("flufl.bounce").disabled = True
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(serializer=lambda event, **_: _JSON.encode(event))
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The pretty one prints local variables: addresses, tokens, content.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info if form == "json" else on_one_line,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda *_: _FILE,
+        cache_logger_on_first_use=False,
+    )
+
+
+def address(key: str) -> str:
+    """An address as it may appear in the log."""
+    if _Style.addresses == "plain":
+        return key
+    if _Style.addresses == "none":
+        return "-"
+    digest = hashlib.blake2b(key.encode(), key=_Style.key[:64], digest_size=6).hexdigest()
+    return f"#{digest}"
+
+
+def reply_words(text: str) -> str:
+    """What a server said, with the addresses in it as they may appear in the log."""
+    if _Style.addresses == "plain":
+        return text
+    return _QUOTED_ADDRESS.sub(lambda found: address(found[0].casefold()), text)

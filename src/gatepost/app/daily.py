@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-from gatepost import maillog
+from gatepost import houselog
 from gatepost.app.retention import DAILY, Retention
 from gatepost.app.wiring import Wiring
 from gatepost.store import uses
@@ -49,8 +49,8 @@ class Daily:
             await self._store.write(again)
             raise
         for step in report.steps:
-            maillog.retained(step.rule, step.what, step.count)
+            houselog.retained(step.rule, step.what, step.count)
         for what, count in report.places.items():
-            maillog.did(f"of erased people: {what}", count)
+            houselog.did(f"of erased people: {what}", count)
         if report.unreachable:
-            maillog.out_of_reach(report.unreachable)
+            houselog.out_of_reach(report.unreachable)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from gatepost import maillog
+from gatepost import houselog
 from gatepost.store.engine import Store
 from gatepost.store.upkeep import DATABASE
 
@@ -50,7 +50,7 @@ class Disk:
         """Looks, and says when the answer has changed."""
         enough = await asyncio.to_thread(self._look)
         if enough != self.ok:
-            maillog.storage_changed(
+            houselog.storage_changed(
                 enough, path=str(self._folder), free_mb=self._free() // 10**6,
                 min_free_disk_mb=self._least() // 10**6,
             )  # fmt: skip

@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from gatepost import __version__, maillog
+from gatepost import __version__, houselog, logfile, maillog
 from gatepost.app.certificates import Certificates, without_certificates
 from gatepost.app.composing import Composer
 from gatepost.app.correspondence import Correspondence
@@ -111,16 +111,16 @@ class Gateway:
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
-        maillog.started(__version__, self._place.count)
+        houselog.started(__version__, self._place.count)
 
     async def stop(self) -> None:
         """Takes no more, finishes what is on the wire, closes everything."""
-        maillog.stopping(GRACE_SECONDS)
+        houselog.stopping(GRACE_SECONDS)
         ends = [listener.stop(GRACE_SECONDS) for listener in self.smtp]
         ends += [server.stop() for server in (self.pages, self.admin) if server]
         await asyncio.gather(self.outbound.wind_up(GRACE_SECONDS), *ends)
         await self._stack.aclose()
-        maillog.stopped()
+        houselog.stopped()
 
     async def reload(self, settings: Settings) -> None:
         """Puts `settings` in force.
@@ -140,9 +140,9 @@ class Gateway:
         self.outbound.forget_plans()
         self._configure_log()
         self._warn()
-        maillog.reloaded()
+        houselog.reloaded()
         if fixed:
-            maillog.needs_restart(fixed)
+            houselog.needs_restart(fixed)
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._wiring.settings
@@ -280,7 +280,7 @@ class Gateway:
         server = Server(application, bound)  # type: ignore[arg-type]
         await server.start()
         stack.push_async_callback(server.stop)
-        maillog.listening(door, address, server.port)
+        houselog.listening(door, address, server.port)
         return server
 
     async def _start_smtp(self, stack: AsyncExitStack) -> None:
@@ -307,7 +307,7 @@ class Gateway:
                 await listener.start()
             stack.push_async_callback(listener.stop, GRACE_SECONDS)
             self.smtp.append(listener)
-            maillog.listening(f"smtp {given.role}", given.address, listener.port)
+            houselog.listening(f"smtp {given.role}", given.address, listener.port)
 
     def _listener(
         self,
@@ -390,13 +390,13 @@ class Gateway:
 
     def _configure_log(self) -> None:
         log = self._wiring.settings.log
-        maillog.configure(log.format, log.addresses, self.store.keys.suppression)
+        logfile.configure(log.format, log.addresses, self.store.keys.suppression)
 
     def _warn(self) -> None:
         policy = self._wiring.policy
         bulk = [stream for stream in policy.streams.values() if stream.is_bulk]
-        maillog.unsigned_streams([s.name for s in bulk if not self._wiring.dkim.get(s.sender)])
-        maillog.observing([stream.name for stream in bulk if stream.observe])
+        houselog.unsigned_streams([s.name for s in bulk if not self._wiring.dkim.get(s.sender)])
+        houselog.observing([stream.name for stream in bulk if stream.observe])
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from gatepost import maillog
+from gatepost import houselog, maillog
 from gatepost.app.alarm import StoreAlarm
 from gatepost.app.complaints import Complaints
 from gatepost.app.daily import Daily
@@ -151,9 +151,9 @@ class Housekeeping:
             try:
                 await chore.do()
             except StoreUnavailable as error:
-                maillog.store_unavailable(chore.name, error)
+                houselog.store_unavailable(chore.name, error)
             except Exception as error:  # noqa: BLE001  the next turn may go better
-                maillog.housekeeping_failed(chore.name, error)
+                houselog.housekeeping_failed(chore.name, error)
 
     async def read_endings(self) -> None:
         """Reads what others recorded that stops copies already claimed (promise 3)."""
@@ -181,7 +181,7 @@ class Housekeeping:
         forged = (await self._store.write(ledger.seal_and_tell)).forged
         if forged or self._forged:
             new = [number for number in forged if number not in self._forged]
-            maillog.forged_events(new, len(forged))
+            houselog.forged_events(new, len(forged))
             self._forged = frozenset(forged)
 
     async def _report(self) -> None:
@@ -207,7 +207,7 @@ class Housekeeping:
         keep = wiring.settings.retention.content
         for upstream, retry_for in wiring.retry_for.items():
             late = now - retry_for
-            maillog.did(
+            houselog.did(
                 "given up",
                 await self._store.write(
                     partial(
@@ -264,7 +264,7 @@ class Housekeeping:
             total += count
             if not count:
                 break
-        maillog.did(chore, total)
+        houselog.did(chore, total)
 
     async def _count(self) -> None:
         maillog.queued(await self._store.read(queue_rows.count_states))

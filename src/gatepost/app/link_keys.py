@@ -12,7 +12,7 @@ the log says so once.
 import time
 from pathlib import Path
 
-from gatepost import maillog
+from gatepost import houselog
 from gatepost.app.wiring import ring_of
 from gatepost.consent.tokens import Ring
 from gatepost.store import link_keys
@@ -47,7 +47,7 @@ class LinkKeys:
                 read = link_keys.read(self._folder)
                 self._ring = Ring(read.keys, read.current, read.compromised)
             except (KeysError, ValueError) as error:
-                maillog.keys_unreadable(str(error))
+                houselog.keys_unreadable(str(error))
             else:
-                maillog.keys_changed(read.current)
+                houselog.keys_changed(read.current)
         return self._ring

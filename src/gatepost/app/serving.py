@@ -22,7 +22,7 @@ from pathlib import Path
 
 import uvloop
 
-from gatepost import maillog
+from gatepost import houselog, logfile
 from gatepost.app.gateway import Gateway
 from gatepost.app.privileges import (
     Account,
@@ -83,7 +83,7 @@ def _say(text: object) -> None:
 def _supervise(
     path: Path, settings: Settings, count: int, lock: int, account: Account | None
 ) -> int:
-    maillog.configure(settings.log.format, settings.log.addresses, b"")
+    logfile.configure(settings.log.format, settings.log.addresses, b"")
     hopeless = (BAD_CONFIG, OUT_OF_REACH)
     return Supervisor(path, count, settings.server.data_dir, lock, hopeless, account=account).run()
 
@@ -122,7 +122,7 @@ async def _main(
     if not await _start(gateway, stop):
         return DONE
     if os.geteuid() == 0:
-        maillog.running_as_root()
+        houselog.running_as_root()
     _settle_memory()
     reloads: set[asyncio.Task[None]] = set()
     in_turn = asyncio.Lock()  # or the file as it was before could come last
@@ -135,9 +135,9 @@ async def _main(
     loop.add_signal_handler(signal.SIGHUP, reload)
     if asked_early.is_set():
         reload()
-    maillog.hold_lines(loop.call_soon)
+    logfile.hold_lines(loop.call_soon)
     await stop.wait()
-    maillog.hold_lines(None)
+    logfile.hold_lines(None)
     await gateway.stop()
     return DONE
 
@@ -175,7 +175,7 @@ def _end_in_any_case() -> None:
     """
 
     def end() -> None:
-        maillog.stop_cut_short(STOP_SECONDS)
+        houselog.stop_cut_short(STOP_SECONDS)
         os._exit(DONE)
 
     timer = threading.Timer(STOP_SECONDS, end)
@@ -212,10 +212,10 @@ async def _reload(gateway: Gateway, path: Path, in_turn: asyncio.Lock) -> None:
         try:
             await gateway.reload(await asyncio.to_thread(load, path, os.environ))
         except (ConfigErrors, WiringError, TextsError, StoreUnavailable) as errors:
-            maillog.reload_failed(str(errors))
+            houselog.reload_failed(str(errors))
         except Exception as error:  # noqa: BLE001  somebody waits for a word
-            maillog.reload_failed(str(error) or repr(error))
-            maillog.housekeeping_failed("reload", error)
+            houselog.reload_failed(str(error) or repr(error))
+            houselog.housekeeping_failed("reload", error)
 
 
 def _on_end_of_input(loop: asyncio.AbstractEventLoop, do: Callable[[], object]) -> None:

@@ -27,7 +27,7 @@ from typing import Self
 
 from prometheus_client.multiprocess import mark_process_dead
 
-from gatepost import maillog
+from gatepost import houselog
 from gatepost.app.privileges import Account, hand_over
 from gatepost.flow.accept.guessing import shared_memory
 
@@ -123,7 +123,7 @@ class Supervisor:
                     continue
                 if status in self._hopeless and place not in again:
                     return status
-                maillog.worker_ended(place, status)
+                houselog.worker_ended(place, status)
                 mark_process_dead(process.pid, str(self._metrics))  # type: ignore[no-untyped-call]
                 again.add(place)
                 self._start(place)

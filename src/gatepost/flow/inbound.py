@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-from gatepost import maillog
+from gatepost import houselog, maillog
 from gatepost.consent.standing import STRANGER
 from gatepost.flow.accept import replies
 from gatepost.flow.classify import (
@@ -170,7 +170,7 @@ class Inbound:
                 partial(_judge_alone, policy, stream, recipient.address)
             )
         except StoreUnavailable as error:
-            maillog.store_unavailable("look-up", error)
+            houselog.store_unavailable("look-up", error)
             return None  # after DATA it is either back, or answered 451 4.4.3
         if verdict.disposition is not Disposition.REJECT:
             return None
@@ -212,7 +212,7 @@ class Inbound:
                 )
             )
         except StoreUnavailable as error:
-            maillog.store_unavailable("put", error)
+            houselog.store_unavailable("put", error)
 
     async def take(self, arrival: Arrival, envelope: Envelope, content: bytes) -> Reply:
         """The reply to the end of data."""
@@ -224,7 +224,7 @@ class Inbound:
         try:
             result = await self._put(case)
         except StoreUnavailable as error:
-            maillog.store_unavailable("put", error)
+            houselog.store_unavailable("put", error)
             return replies.NO_STORAGE if isinstance(error, StoreFull) else replies.STORE_AWAY
         except RefusedForNow as refusal:
             return self._refuse(

@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from random import random
 from typing import Protocol, TypeVar, TypeVarTuple
 
-from gatepost import maillog
+from gatepost import houselog, maillog
 from gatepost.consent.standing import STRANGER
 from gatepost.flow.decide.policy import Facts, Policy
 from gatepost.flow.spool.hand import Hand, Work
@@ -334,10 +334,10 @@ class Outbound:
                 upstreams, limit, self._review, self._policy().needs_standing, urgent_only=urgent
             )
         except StoreUnavailable as error:
-            maillog.store_unavailable("claim", error)
+            houselog.store_unavailable("claim", error)
             return 0
         except Exception as error:  # noqa: BLE001  the next turn may go better
-            maillog.housekeeping_failed("claim", error)
+            houselog.housekeeping_failed("claim", error)
             return 0
         self._hand.take(rows, decided_at, None)
         return len(rows)
@@ -394,11 +394,11 @@ class Outbound:
                 self._give_back([work])
                 raise
             except StoreUnavailable as error:
-                maillog.store_unavailable("load", error)
+                houselog.store_unavailable("load", error)
                 self._give_back([work])
                 continue
             except Exception as error:  # noqa: BLE001  what nobody foresaw is set aside, never lost
-                maillog.set_aside(to_text(work.submission.id), error)
+                houselog.set_aside(to_text(work.submission.id), error)
                 self._end(work.rows, State.HELD, str(SET_ASIDE))
                 continue
             for place, copy in enumerate(copies):

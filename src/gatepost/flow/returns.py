@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from gatepost import maillog
+from gatepost import houselog, maillog
 from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
 from gatepost.feedback.bounces import Severity, find_bounces, judge_all
 from gatepost.feedback.complaints import Complaint, find_complaint, find_reported_copy
@@ -209,7 +209,7 @@ class Returns:
         try:
             done = await self._store.write(settle)
         except StoreUnavailable as error:
-            maillog.store_unavailable("returns", error)
+            houselog.store_unavailable("returns", error)
             return replies.NO_STORAGE if isinstance(error, StoreFull) else replies.STORE_AWAY
         for ending in done.endings:
             self._on_ended(*ending)

@@ -20,7 +20,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from gatepost import maillog
+from gatepost import houselog
 
 PRIVATE = 0o700
 _OTHERS = 0o077
@@ -85,7 +85,7 @@ def make_private_folder(path: Path) -> None:
             0, "others may open this folder: give data_dir a folder of its own (mode 0700)", path
         )
     path.chmod(PRIVATE)
-    maillog.folder_closed(str(path), stat.S_IMODE(found.st_mode))
+    houselog.folder_closed(str(path), stat.S_IMODE(found.st_mode))
 
 
 def _is_ours(path: Path, mode: int) -> bool:

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
-from gatepost import maillog
+from gatepost import houselog
 from gatepost.consent.tokens import Claim, Purpose, stream_tag
 from gatepost.mail.address import Address, AddressError, parse
 from gatepost.mail.sender import Sender
@@ -124,7 +124,7 @@ class ByMail:
                 write = partial(self._write, asked=asked, letters=letters)
                 outcome = "mailed" if await self._site.store.write(write) else "not known"
             except Exception as error:  # noqa: BLE001  the page was answered long ago
-                maillog.request_failed(error)
+                houselog.request_failed(error)
                 outcome = "failed"
         counters.LETTERS_ASKED.labels(asked.page, outcome).inc()
 

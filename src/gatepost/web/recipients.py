@@ -17,7 +17,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from gatepost import maillog
+from gatepost import houselog
 from gatepost.store.people import UnknownSubject
 from gatepost.store.trouble import StoreUnavailable
 from gatepost.web import visits
@@ -81,10 +81,10 @@ class Door:
         except UnknownSubject:
             await self._pages.foreign(scope).send(send)
         except StoreUnavailable as error:
-            maillog.store_unavailable("web", error)
+            houselog.store_unavailable("web", error)
             await self._pages.unavailable(scope).send(send)
         except Exception as error:  # noqa: BLE001  whatever it is, a person waits for an answer
-            maillog.request_failed(error)
+            houselog.request_failed(error)
             if not started:
                 await self._pages.unavailable(scope).send(send)
 
@@ -173,7 +173,7 @@ def _add_troubles(app: FastAPI, pages: Pages) -> None:
         return pages.foreign(request.scope).response()
 
     async def store_away(request: Request, error: Exception) -> Response:
-        maillog.store_unavailable("web", error)
+        houselog.store_unavailable("web", error)
         return pages.unavailable(request.scope).response()
 
     async def own_error(request: Request, _: Exception) -> Response:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import structlog
 
-from gatepost import maillog
+from gatepost import logfile
 from gatepost.store import api_keys
 from gatepost.store.engine import Store, StoreUnavailable
 from support.api import api, client_with, key_for
@@ -19,7 +19,7 @@ ITEM = {"address": "anna@kund.example", "stream": "newsletter"}
 @pytest.fixture
 def logging():
     """As the program logs: the library's own way takes seconds to draw a traceback."""
-    maillog.configure("json", "hashed", b"k" * 32)
+    logfile.configure("json", "hashed", b"k" * 32)
     yield
     structlog.reset_defaults()
 

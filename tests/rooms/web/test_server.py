@@ -9,7 +9,7 @@ import httpx
 import pytest
 import structlog
 
-from gatepost import maillog
+from gatepost import logfile
 from gatepost.web.server import Server, bind
 from support.site import served
 
@@ -174,7 +174,7 @@ async def test_what_is_sent_bit_by_bit_arrives_in_order_and_whole():
 @pytest.mark.parametrize("form", ["console", "json"])
 async def test_an_error_of_our_own_is_a_page_and_no_traceback(tmp_path, capfd, form):
     """A line in the log, too; neither tells whose link it was."""
-    maillog.configure(form, "hashed", b"k" * 32)
+    logfile.configure(form, "hashed", b"k" * 32)
     try:
         async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
             subject = await site.subscribe("anna@example.org", "newsletter")

@@ -24,7 +24,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
-from gatepost import maillog
+from gatepost import houselog
 from gatepost.app.onward.destinations import Destination, Fate, Outcome
 from gatepost.consent.announcing import pause
 from gatepost.store import onward
@@ -94,7 +94,7 @@ class Onward:
         try:
             destination = make()
         except (OSError, ValueError) as error:
-            maillog.housekeeping_failed(f"webhook {name}", error)
+            houselog.housekeeping_failed(f"webhook {name}", error)
             await asyncio.sleep(60)
             return
         line = Line(self._store, destination, self._give_up_after, self._holder, self._jitter)
@@ -103,10 +103,10 @@ class Onward:
                 try:
                     busy = await line.turn()
                 except StoreUnavailable as error:
-                    maillog.store_unavailable(f"webhook {name}", error)
+                    houselog.store_unavailable(f"webhook {name}", error)
                     busy = False
                 except Exception as error:  # noqa: BLE001  the next turn may go better
-                    maillog.housekeeping_failed(f"webhook {name}", error)
+                    houselog.housekeeping_failed(f"webhook {name}", error)
                     busy = False
                 await asyncio.sleep(0 if busy else IDLE_SECONDS)
         finally:
@@ -213,7 +213,7 @@ class Line:
             if isinstance(outcome, StoreUnavailable):
                 raise outcome
             if isinstance(outcome, BaseException):
-                maillog.housekeeping_failed(f"webhook {self._to.name}", outcome)
+                houselog.housekeeping_failed(f"webhook {self._to.name}", outcome)
                 outcome = Outcome(Fate.REFUSED, "an error of our own")  # noqa: PLW2901
             told.append((one, outcome))
         await self._settle(told, [one.id for one in due if one.id not in contents])
@@ -237,9 +237,9 @@ class Line:
                 give_up_after=self._give_up_after(),
             )
         )
-        maillog.told_others(self._to.name, [outcome.fate.value for _, outcome in told])
+        houselog.told_others(self._to.name, [outcome.fate.value for _, outcome in told])
         if dead:
-            maillog.given_up_telling(self._to.name, dead)
+            houselog.given_up_telling(self._to.name, dead)
 
     def _notice_health(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         """Whether the other side is there, and when to look again if it is not."""
@@ -248,11 +248,11 @@ class Line:
         away = [outcome for outcome in outcomes if outcome.fate is Fate.AWAY]
         if len(away) < len(outcomes):
             if self._away:
-                maillog.webhook_changed(self._to.name, there=True)
+                houselog.webhook_changed(self._to.name, there=True)
             self._away, self._not_before = 0, now
             return
         if not self._away:
-            maillog.webhook_changed(self._to.name, there=False, why=away[0].why)
+            houselog.webhook_changed(self._to.name, there=False, why=away[0].why)
         self._away += 1
         self._not_before = now + max(self._pause(self._away, one) for one in away)
 

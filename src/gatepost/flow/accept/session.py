@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar, Final
 
-from gatepost import maillog
+from gatepost import houselog, maillog
 from gatepost.flow.accept import commands, replies
 from gatepost.flow.accept.cellar import Crowded
 from gatepost.flow.accept.content import Content, Trouble
@@ -430,7 +430,7 @@ class Session(Secured):
             try:
                 self.door.handler.abandoned(transaction.arrival, transaction.envelope())
             except Exception as error:  # noqa: BLE001  the session goes on whatever it is
-                maillog.session_error(self.door.name, error)
+                houselog.session_error(self.door.name, error)
 
     _COMMANDS: ClassVar[Mapping[str, Callable[["Session", str], bytes | None]]] = {
         "EHLO": _ehlo,

@@ -24,7 +24,7 @@ from typing import Any, TypeVar, cast
 
 from aiosmtpd.smtp import SMTP
 
-from gatepost import maillog
+from gatepost import houselog
 from gatepost.flow.accept import replies
 from gatepost.flow.accept.content import Content
 from gatepost.flow.accept.door import Door
@@ -322,14 +322,14 @@ class Wire(SMTP):
         try:
             act(subject)
         except Exception as error:  # noqa: BLE001  whatever it is, it is our error
-            maillog.session_error(self.door.name, error)
+            houselog.session_error(self.door.name, error)
             self.send(replies.INTERNAL_ERROR)
 
     async def _run(self, work: Awaitable[None]) -> None:
         try:
             await work
         except Exception as error:  # noqa: BLE001  whatever it is, it is our error
-            maillog.session_error(self.door.name, error)
+            houselog.session_error(self.door.name, error)
             self.send(replies.INTERNAL_ERROR)
         finally:
             self._task = self._answer = None

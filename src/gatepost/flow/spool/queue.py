@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from gatepost import maillog
+from gatepost import houselog, maillog
 from gatepost.flow.spool.fresh import FreshWithdrawals
 from gatepost.mail.recipient_state import State
 from gatepost.store.clock import elapsed
@@ -205,7 +205,7 @@ class Queue:
                     await self._write([row])
                 return
             # Its lease runs out, and it is taken up again on the schedule of retries.
-            maillog.housekeeping_failed("mark", error)
+            houselog.housekeeping_failed("mark", error)
             lost = []
         if lost:
             late = [row.state for row in rows if row.id in lost]

@@ -14,7 +14,7 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from gatepost import maillog
+from gatepost import houselog
 from gatepost.store import api_keys
 from gatepost.store.api_keys import ApiKey
 from gatepost.store.engine import Store, StoreUnavailable
@@ -94,10 +94,10 @@ def refusal(error: Exception) -> Problem:
         case Problem():
             return error
         case StoreUnavailable():
-            maillog.store_unavailable("api", error)
+            houselog.store_unavailable("api", error)
             return problems.unavailable("the store is out of reach: try again later")
         case _:
-            maillog.request_failed(error)
+            houselog.request_failed(error)
             return OWN_ERROR
 
 
