@@ -8,8 +8,8 @@ import os
 import random
 import signal
 import smtplib
-import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -17,6 +17,7 @@ from support.aftermath import examine, until_quiet
 from support.consents import granted
 from support.dying import Mortal, Nursery
 from support.scale import scale
+from support.shift import Shift
 from support.upstream import Script, Slow, UpstreamThread
 from support.watching import child_processes, mail, send, wait_until
 
@@ -25,46 +26,33 @@ TOGETHER = 5  # recipients of one submission
 READERS = [f"reader{number}@good.example" for number in range(scale(600, 6000))]
 
 
-class Clients:
+class Clients(Shift):
     """Ten mailers at work. Whoever gets no answer notes that, and goes on with the next mail."""
 
     def __init__(self, gateway):
+        super().__init__(partial(self._send, number) for number in range(CLIENTS))
         self.gateway = gateway
         self.acknowledged = []
         self.unanswered = 0
         self._numbers = iter(range(10**9))
         self._readers = iter(READERS)
-        self._door = threading.Lock()
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._work, args=(n,)) for n in range(CLIENTS)]
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _work(self, number):
-        while not self._over.is_set():
-            people, headers = self._next(number)
-            try:
-                code, _ = send(self.gateway, people, mail(f"News {number}", *headers))
-            except (OSError, smtplib.SMTPException):
-                code = 0
-                self._over.wait(0.05)
-            with self._door:
-                if code == 250:
-                    self.acknowledged += people
-                else:
-                    self.unanswered += 1
+    def _send(self, number):
+        people, headers = self._next(number)
+        try:
+            code, _ = send(self.gateway, people, mail(f"News {number}", *headers))
+        except (OSError, smtplib.SMTPException):
+            code = 0
+            self.over.wait(0.05)
+        with self.door:
+            if code == 250:
+                self.acknowledged += people
+            else:
+                self.unanswered += 1
 
     def _next(self, number):
         """Bulk mail to readers while there are any, and receipts to people of their own."""
-        with self._door:
+        with self.door:
             turn = next(self._numbers)
             people = [next(self._readers, "") for _ in range(TOGETHER)] if turn % 3 == 0 else [""]
             if all(people):

@@ -12,14 +12,15 @@ import http.client
 import random
 import smtplib
 import socket
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 
 from support.reports import arf, dsn, original
 from support.rubbish import pieces
 from support.rubbish_wire import LINES_SAID
+from support.shift import Shift
 from support.smtp_lines import Lines
 from support.watching import mail, request, send
 
@@ -33,7 +34,7 @@ COMMANDS = (
 )  # fmt: skip
 
 
-class Crowd:
+class Crowd(Shift):
     """`house` has `gateways`, `readers`, `links()`, `returns_port`, `folder`."""
 
     def __init__(self, house, seed):
@@ -45,50 +46,36 @@ class Crowd:
         self.strangers_served = []
         self.tracebacks = []
         self._numbers = iter(range(1, 10**9))
-        self._door = threading.Lock()
-        self._over = threading.Event()
-        work = [
+        works = [
             self.send_receipts, self.send_receipts, self.send_receipts, self.send_news,
             self.send_news, self.send_large, self.leave, self.bounce, self.run_commands,
             self.talk_rubbish, self.drip, self.relay, self.guess, self.ask_rubbish,
         ]  # fmt: skip
-        self._threads = [
-            threading.Thread(target=self._repeat, args=(one, random.Random(f"{seed} {n}")))
-            for n, one in enumerate(work)
-        ]
+        super().__init__(
+            partial(self._try, work, random.Random(f"{seed} {n}")) for n, work in enumerate(works)
+        )
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _repeat(self, work, chance):
-        while not self._over.is_set():
-            try:
-                work(chance)
-            except ConnectionRefusedError:
-                self.done["nobody there"] += 1
-                self._over.wait(0.3)
-            except AssertionError:
-                self.done["told to come again"] += 1  # at MAIL or RCPT
-                self._over.wait(0.1)
-            except (OSError, smtplib.SMTPException, http.client.HTTPException):
-                self.done["without an answer"] += 1
-                self._over.wait(0.1)
+    def _try(self, work, chance):
+        try:
+            work(chance)
+        except ConnectionRefusedError:
+            self.done["nobody there"] += 1
+            self.over.wait(0.3)
+        except AssertionError:
+            self.done["told to come again"] += 1  # at MAIL or RCPT
+            self.over.wait(0.1)
+        except (OSError, smtplib.SMTPException, http.client.HTTPException):
+            self.done["without an answer"] += 1
+            self.over.wait(0.1)
 
     def _number(self):
-        with self._door:
+        with self.door:
             return next(self._numbers)
 
     def _submit(self, chance, subject, people, content):
         code, _ = send(chance.choice(self.house.gateways), people, content)
         if code == 250:
-            with self._door:
+            with self.door:
                 self.acknowledged.update((subject, address) for address in people)
                 self.done["submissions"] += 1
         else:
@@ -102,7 +89,7 @@ class Crowd:
         people = [f"{name}{number}.{n}@shop.example" for n in range(chance.choice([1, 1, 1, 3]))]
         subject = f"Receipt {number}"
         self._submit(chance, subject, people, mail(subject, "X-Gatepost-Stream: receipts"))
-        self._over.wait(chance.uniform(0, 0.1))
+        self.over.wait(chance.uniform(0, 0.1))
 
     def send_news(self, chance):
         count = int(min(MOST_RECIPIENTS, len(self.house.readers)) ** chance.random())
@@ -112,7 +99,7 @@ class Crowd:
         stream = "offers" if chance.random() < 0.1 else "newsletter"
         subject = f"News {self._number()}"
         self._submit(chance, subject, people, mail(subject, f"X-Gatepost-Stream: {stream}"))
-        self._over.wait(chance.uniform(0.2, 1.5))
+        self.over.wait(chance.uniform(0.2, 1.5))
 
     def send_large(self, chance):
         number = self._number()
@@ -120,13 +107,13 @@ class Crowd:
         body = (b"Z2F0" * 19 + b"\r\n") * (chance.randint(300_000, 6_000_000) // 78)
         subject = f"Letter {number}"
         self._submit(chance, subject, people, mail(subject, "X-Gatepost-Stream: office") + body)
-        self._over.wait(chance.uniform(0.5, 3))
+        self.over.wait(chance.uniform(0.5, 3))
 
     def leave(self, chance):
         """One click on a link that came with a copy; on any of the gateways."""
         links = self.house.links()
         left = [address for address in links if address not in self.withdrawals]
-        self._over.wait(chance.uniform(0.3, 1.2))
+        self.over.wait(chance.uniform(0.3, 1.2))
         if not left:
             return
         address = chance.choice(left)
@@ -139,7 +126,7 @@ class Crowd:
 
     def bounce(self, chance):
         """A bounce or a complaint about a copy comes back to the returns listener."""
-        self._over.wait(chance.uniform(0.5, 2))
+        self.over.wait(chance.uniform(0.5, 2))
         links = self.house.links()
         if not links:
             return
@@ -155,7 +142,7 @@ class Crowd:
         self.done["bounces and complaints"] += 1
 
     def run_commands(self, chance):
-        self._over.wait(chance.uniform(1, 5))
+        self.over.wait(chance.uniform(1, 5))
         reader = chance.choice(self.house.readers)
         people = self.house.folder / "list.txt"
         people.write_text("\n".join(chance.sample(self.house.readers, 50)))
@@ -187,7 +174,7 @@ class Crowd:
                 while line.recv(65536):
                     pass
         self.tried["SMTP rubbish"] += 1
-        self._over.wait(0.02)
+        self.over.wait(0.02)
 
     def drip(self, chance):
         """Slow-loris: many lines, an octet now and then."""
@@ -197,7 +184,7 @@ class Crowd:
                 for line in lines:
                     with suppress(OSError):
                         line.sendall(b"E")
-                if self._over.wait(0.5):
+                if self.over.wait(0.5):
                     break
         finally:
             for line in lines:
@@ -217,7 +204,7 @@ class Crowd:
             if answer.startswith("2"):
                 self.strangers_served.append(said)
         self.tried["stranger relays"] += 1
-        self._over.wait(0.1)
+        self.over.wait(0.1)
 
     def guess(self, chance):
         with Lines(self._port(chance), STRANGER) as talk:
@@ -229,7 +216,7 @@ class Crowd:
                 if talk.hear().startswith("2"):
                     self.strangers_served.append(word)
                 self.tried["wrong passwords"] += 1
-        self._over.wait(0.3)
+        self.over.wait(0.3)
 
     def ask_rubbish(self, chance):
         gateway = chance.choice(self.house.gateways)
@@ -244,4 +231,4 @@ class Crowd:
             with suppress(OSError):
                 line.recv(65536)
         self.tried["HTTP rubbish"] += 1
-        self._over.wait(0.1)
+        self.over.wait(0.1)

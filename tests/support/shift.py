@@ -1,0 +1,38 @@
+"""Threads that start together, go on for as long as the others look, and end together.
+
+    with Shift([send, send, leave]) as shift: ...
+
+Each work is a thread's: it is done again and again until the block ends, with `over` to wait on
+in place of sleep. What ends a thread before that is an error of the test, and raised at the end.
+"""
+
+import threading
+
+
+class Shift:
+    """For `with`; also the base of those who work and keep books, under `door`."""
+
+    def __init__(self, works):
+        self.door = threading.Lock()
+        self.over = threading.Event()
+        self._broken = []
+        self._threads = [threading.Thread(target=self._repeat, args=(work,)) for work in works]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.over.set()
+        for thread in self._threads:
+            thread.join()
+        if self._broken and kind is None:
+            raise self._broken[0]
+
+    def _repeat(self, work):
+        try:
+            while not self.over.is_set():
+                work()
+        except Exception as error:
+            self._broken.append(error)
