@@ -225,7 +225,7 @@ def soak(name, server, seconds, seed, folder):
         begun = time.monotonic()
         with Gauge(house) as gauge:
             with Crowd(house, seed) as crowd, Faults(house, random.Random(seed)) as faults:
-                while time.monotonic() - begun < seconds and not faults.failed:
+                while time.monotonic() - begun < seconds and not (crowd.broken or faults.broken):
                     time.sleep(0.2)
             took = time.monotonic() - begun
             house.mend_line()

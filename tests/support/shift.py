@@ -23,12 +23,17 @@ class Shift:
             thread.start()
         return self
 
+    @property
+    def broken(self):
+        """What ended a thread, so that nobody waits for work that is not done any more."""
+        return self._broken[0] if self._broken else None
+
     def __exit__(self, kind, *_):
         self.over.set()
         for thread in self._threads:
             thread.join()
-        if self._broken and kind is None:
-            raise self._broken[0]
+        if self.broken and kind is None:
+            raise self.broken
 
     def _repeat(self, work):
         try:

@@ -8,7 +8,6 @@ faults.upsets        when processes were killed, stopped or cut off
 import os
 import signal
 import sqlite3
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 
+from support.shift import Shift
 from support.watching import child_processes
 
 PAUSE_SECONDS = (2.0, 5.0)  # between two faults
@@ -23,16 +23,15 @@ FULL = 'min_free_disk = "900000 GB"'
 FREE = 'min_free_disk = "1 MB"'
 
 
-class Faults:
+class Faults(Shift):
     """One at a time, chosen by chance, in a thread."""
 
     def __init__(self, house, chance):
+        super().__init__([self._inject])
         self.house, self._chance = house, chance
         self.injected = Counter()
         self.upsets = []
-        self.failed = None  # what was wrong with a fault, and ends the soak
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._order = []
         self.kinds = [
             self.gateway_killed, self.gateway_stopped, self.hung_up, self.disk_nearly_full,
             self.upstream_killed,
@@ -42,32 +41,19 @@ class Faults:
         else:
             self.kinds += [self.worker_killed, self.store_locked]
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        self._thread.join()
-        if self.failed:
-            raise self.failed
-
-    def _run(self):
-        order = []
-        while not self._over.wait(self._chance.uniform(*PAUSE_SECONDS)):
-            order = order or self._chance.sample(self.kinds, len(self.kinds))
-            kind = order.pop()
-            begun = time.monotonic()
-            name = kind.__name__.replace("_", " ")
-            try:
-                kind(self._chance.choice(self.house.gateways))
-            except (sqlite3.OperationalError, psycopg.Error):
-                name = f"{name} in vain"  # the store was not to be had for this
-            except Exception as error:
-                self.failed = error
-                return
-            self.injected[name] += 1
-            print(f"  {name}: {time.monotonic() - begun:.1f} s", flush=True)
+    def _inject(self):
+        if self.over.wait(self._chance.uniform(*PAUSE_SECONDS)):
+            return
+        self._order = self._order or self._chance.sample(self.kinds, len(self.kinds))
+        kind = self._order.pop()
+        begun = time.monotonic()
+        name = kind.__name__.replace("_", " ")
+        try:
+            kind(self._chance.choice(self.house.gateways))
+        except (sqlite3.OperationalError, psycopg.Error):
+            name = f"{name} in vain"  # the store was not to be had for this
+        self.injected[name] += 1
+        print(f"  {name}: {time.monotonic() - begun:.1f} s", flush=True)
 
     def _upset(self):
         self.upsets.append(time.time())
@@ -108,7 +94,7 @@ class Faults:
             gateway.config.write_text(text.replace(FREE, line))
             gateway.process.send_signal(signal.SIGHUP)
             if line is FULL:
-                self._over.wait(2)
+                self.over.wait(2)
 
     def upstream_killed(self, _gateway):
         self.house.restart_upstream()
@@ -120,19 +106,19 @@ class Faults:
         if self.house.server:
             with psycopg.connect(self.house.url) as holder:
                 holder.execute("LOCK TABLE recipient IN ACCESS EXCLUSIVE MODE")
-                self._over.wait(seconds)
+                self.over.wait(seconds)
             return
         holder = sqlite3.connect(gateway.folder / "data" / "gatepost.db", timeout=30)
         holder.isolation_level = None
         holder.execute("BEGIN IMMEDIATE")
-        self._over.wait(seconds)
+        self.over.wait(seconds)
         holder.execute("ROLLBACK")
         holder.close()
 
     def database_restarted(self, _gateway):
         """No reason for a duplicate, and neither is the next: who knows an answer keeps it."""
         self.house.server.down()
-        self._over.wait(1)
+        self.over.wait(1)
         self.house.server.up()
 
     def backends_ended(self, _gateway):
@@ -143,28 +129,19 @@ class Faults:
             )
 
 
-class Gauge:
+class Gauge(Shift):
     """Memory and open files of all gateway processes, looked at twice a second."""
 
     def __init__(self, house):
+        super().__init__([self._look])
         self.house = house
         self.most_together = self.most_of_one = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        self._thread.join()
-
-    def _run(self):
-        while not self._over.wait(0.5):
-            sizes = [proportional(pid) for pid in processes(self.house)]
-            self.most_together = max(self.most_together, sum(sizes))
-            self.most_of_one = max([self.most_of_one, *sizes])
+    def _look(self):
+        self.over.wait(0.5)
+        sizes = [proportional(pid) for pid in processes(self.house)]
+        self.most_together = max(self.most_together, sum(sizes))
+        self.most_of_one = max([self.most_of_one, *sizes])
 
 
 def processes(house):
