@@ -434,6 +434,10 @@ class Outbound:
             return composed
         key = self._configuration, work.submission.id
         planning = self._planning.get(key)
+        if planning is None and 2 * work.submission.size <= SMALL:
+            message = self._hand.message_of(work.submission.id)
+            if message is not None:  # nothing to wait for, which a task would be for
+                return self._kept(work, self._compose(work.submission, message))
         if planning is None:  # the feeders share one planning of a submission
             planning = asyncio.ensure_future(self._plan_with_room(work))
             self._planning[key] = planning
@@ -458,8 +462,12 @@ class Outbound:
             content = await self._load(submission.id)
             message = await self._run(len(content), scan, content)
         composed = await self._run(len(message.raw), self._compose, submission, message)
-        wanted_again = submission.recipients > min(len(work.rows), composed.together)
-        if wanted_again and configuration == self._configuration:
+        return self._kept(work, composed) if configuration == self._configuration else composed
+
+    def _kept(self, work: Work, composed: Composed) -> Composed:
+        """Keeps a plan of the configuration in force, if there are more rows to come."""
+        submission = work.submission
+        if submission.recipients > min(len(work.rows), composed.together):
             self._hand.keep_plan(submission.id, composed, composed.weight)
         return composed
 
