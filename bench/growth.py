@@ -38,6 +38,7 @@ from report import put_section
 from traffic import Sink, write_mail
 
 from gatepost.store.engine import DATABASE
+from gatepost.store.spool import queue
 from support.postfix import free_port
 
 SMALL = 20_000
@@ -46,9 +47,10 @@ BATCH = 1000  # recipients of one message
 IDLE_SECONDS = 10
 GOAL = 0.5  # of the rate with an empty store
 HEADING = "## Mail as store and queue grow"
-AWAY = """
+AWAY_SENDER = "waiting@acme.example"
+AWAY = f"""
 [upstreams.away]
-port = {port}
+port = {{port}}
 
 [streams.waiting]
 kind = "bulk"
@@ -57,7 +59,7 @@ sender = "acme"
 upstream = "away"
 
 [[classify]]
-from = "waiting@acme.example"
+from = "{AWAY_SENDER}"
 stream = "waiting"
 """
 
@@ -91,14 +93,20 @@ class Grown(Gatepost):
         return self.folder / "filled"
 
     def queue(self, chance, content, count):
-        """Mail for an upstream that is away."""
-        queued = self.folder / "queued"
-        if not queued.exists():
+        """Mail for an upstream that is away, until so much of it waits."""
+        missing = count - self.waiting()
+        if missing > 0:
             begun = time.monotonic()
-            mail = envelopes(self, chance, count // BATCH, BATCH, "waiting@acme.example")
+            mail = envelopes(self, chance, -(-missing // BATCH), BATCH, AWAY_SENDER)
             uvloop.run(give(self.port, [(one, content) for one in mail]))
-            queued.touch()
-            print(f"  queued {count:,} in {time.monotonic() - begun:.0f} s", flush=True)
+            print(f"  queued {missing:,} in {time.monotonic() - begun:.0f} s", flush=True)
+            if self.waiting() < count:
+                raise AssertionError("mail for the upstream that is away does not wait")
+
+    def waiting(self):
+        """How many recipients are in the queue."""
+        with self.store() as store:
+            return sum(store.read_now(queue.count_states).values())
 
     def person(self, number):
         return filling.address(number)
@@ -138,15 +146,14 @@ def measure(people, queued, rounds, workers, keep):
         made = keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="gatepost-growth-"))
         folder = Path(made)
         folder.mkdir(exist_ok=True)
-        text = write_mail(folder / "mail", "news@acme.example").read_bytes()
-        content = text.replace(b"\n", b"\r\n") + b".\r\n"
+        content, waiting = (_content(folder, name) for name in ("news@acme.example", AWAY_SENDER))
         sink = stack.enter_context(Sink())
         chance = random.Random(7)
         both = []
         for size in (SMALL, people):
             gateway = Grown(folder / str(size), sink.port, size, workers)
             both.append(stack.enter_context(gateway))
-        both[1].queue(chance, content, queued)
+        both[1].queue(chance, waiting, queued)
         turns = {}
         for number in range(rounds + 1):
             for title, (messages, recipients) in WORKS.items():
@@ -159,6 +166,11 @@ def measure(people, queued, rounds, workers, keep):
         chores = {gateway.people: _chores(gateway) for gateway in both}
         size = (both[1].folder / "data" / DATABASE).stat().st_size
     return turns, chores, size
+
+
+def _content(folder, author):
+    text = write_mail(folder / "mail", author).read_bytes()
+    return text.replace(b"\n", b"\r\n") + b".\r\n"
 
 
 def _turn(gateway, sink, mail, copies, content):

@@ -12,7 +12,7 @@ twice.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -45,7 +45,7 @@ from gatepost.store.spool.rows import Heading
 
 GATHER_FAILURES = timedelta(minutes=5)
 SUMMARY_AFTER = timedelta(minutes=15)
-_SLICE = 1000
+LOOK_AGAIN = timedelta(minutes=10)  # at silent campaigns of which there was nothing to tell
 
 
 class Notices:
@@ -63,6 +63,8 @@ class Notices:
         self._wiring = wiring
         self._gather_failures = gather_failures
         self._summary_after = summary_after
+        self._unremarkable: Mapping[int, int] = {}
+        self._looked_at = store.now()
 
     async def report_failures(self) -> int:
         """Sends the delivery reports that are due; says how many."""
@@ -74,12 +76,22 @@ class Notices:
 
     async def sum_up(self) -> int:
         """Sends the campaign summaries that are due; says how many."""
-        due = await self._store.write(
-            lambda tx: campaign_report.summaries_due(tx, self._summary_after)
+        now = self._store.now()
+        if now - self._looked_at >= LOOK_AGAIN:
+            self._looked_at, self._unremarkable = now, {}
+        look = await self._store.read(
+            partial(
+                campaign_report.look_for_summaries,
+                silence=self._summary_after,
+                known=self._unremarkable,
+            )
         )
+        self._unremarkable = look.nothing
+        if look.over:
+            await self._store.write(partial(campaign_report.settle, campaigns=look.over))
         made = 0
-        for campaign in due:
-            made += await self._store.write(partial(self._sum_up, campaign=campaign))
+        for campaign in look.due:
+            made += await self._sum_up(campaign)
         return made
 
     def _report(self, tx: Tx, due: DueReport) -> int:
@@ -143,40 +155,40 @@ class Notices:
         route = self._wiring().routes.get(untold.upstream)
         return route.host if route else ""
 
-    def _sum_up(self, tx: Tx, campaign: CampaignRow) -> int:
+    async def _sum_up(self, campaign: CampaignRow) -> int:
+        """Reads what a summary says beside the mail: a mailing may have a million recipients."""
         wiring = self._wiring()
         sender = wiring.policy.senders.get(campaign.sender)
         if sender is None or not sender.contact:
-            campaign_report.mark_summed_up(tx, campaign.id)
+            await self._store.write(partial(campaign_report.mark_summed_up, campaign=campaign.id))
             return 0
-        counts: Counter[tuple[Disposition, Reason]] = Counter()
-        not_mailed: list[tuple[str, Disposition, Reason]] = []
-        after = 0
-        while rows := campaign_report.recipients(tx, campaign.id, after=after, limit=_SLICE):
-            after = rows[-1][0]
-            for _, row in rows:
-                verdict, reason = Disposition(row.verdict), Reason(row.reason)
-                counts[verdict, reason] += 1
-                if verdict is not Disposition.DELIVER and len(not_mailed) < MAX_LISTED:
-                    not_mailed.append((row.recipient, verdict, reason))
-        number = new_id()
+        counts = await self._store.read(partial(campaign_report.decided, campaign=campaign.id))
+        not_mailed = await self._store.read(
+            partial(campaign_report.not_mailed, campaign=campaign.id, limit=MAX_LISTED)
+        )
+        number, now = new_id(), self._store.now()
         mail = campaign_summary(
             host=wiring.hostname,
             to=sender.contact,
             campaign=campaign.name,
             stream=campaign.stream,
             started_at=campaign.started_at,
-            counts=counts,
-            not_mailed=not_mailed,
-            date=tx.now,
+            counts=Counter(
+                {(Disposition(verdict), Reason(why)): n for (verdict, why), n in counts.items()}
+            ),
+            not_mailed=[
+                (address, Disposition(verdict), Reason(why)) for address, verdict, why in not_mailed
+            ],
+            date=now,
             message_id=f"<{to_text(number)}@{wiring.hostname}>",
         )
         job = reports.own_mail(
-            id=number, at=tx.now, recipient=Recipient(parse(sender.contact)), content=mail,
+            id=number, at=now, recipient=Recipient(parse(sender.contact)), content=mail,
             upstream=sender.upstream, heading=Heading(subject=f"Summary of {campaign.name}"),
             hostname=wiring.hostname, sender=sender.name,
         )  # fmt: skip
-        return int(reports.put_summary(tx, job, campaign.id) is not None)
+        put = partial(reports.put_summary, summary=job, campaign=campaign.id)
+        return int(await self._store.write(put) is not None)
 
 
 def _is_wanted(untold: Untold) -> bool:

@@ -10,18 +10,22 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import Select, func, select, update
 
 from gatepost.mail.recipient_state import QUEUED, State
 from gatepost.mail.verdict import Disposition
 from gatepost.store.campaigns import SILENCE
 from gatepost.store.engine import Tx
+from gatepost.store.subjects import chunks
 from gatepost.store.tables import mail as tables
 from gatepost.store.tables.uses import campaign_count
 from gatepost.store.times import from_ms, to_ms
 
 SUMMARY_AFTER = timedelta(minutes=15)
+NOTHING_KNOWN: Mapping[int, int] = MappingProxyType({})
 
 _OUTCOMES = {
     State.DELIVERED: "delivered",
@@ -114,31 +118,58 @@ def recipients(
     ]
 
 
-def summaries_due(tx: Tx, silence: timedelta = SUMMARY_AFTER) -> list[CampaignRow]:
-    """Campaigns whose summary is due: silent for so long, and somebody was not mailed.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at silent campaigns found: whose summary is due, and who needs none so far.
 
-    Those with nothing to tell are settled once they can get no further submission, so this
-    needs a writing transaction.
+    `nothing` has the others with the time of their last submission; `over` those of them that
+    can get no further submission.
     """
-    untold = exists().where(
-        _s.campaign_id == _c.id, _r.submission == _s.id, _r.verdict != Disposition.DELIVER
+
+    due: Sequence[CampaignRow]
+    nothing: Mapping[int, int]
+    over: Sequence[int]
+
+
+def look_for_summaries(
+    tx: Tx, silence: timedelta = SUMMARY_AFTER, known: Mapping[int, int] = NOTHING_KNOWN
+) -> Look:
+    """Looks at the campaigns without a summary that have been silent for so long.
+
+    A campaign whose recipients were all mailed is read whole to know it, so this is for a
+    reader. One that is among `known` with the same last submission is believed to be as it was.
+    """
+    silent = (
+        select(_c.id, _c.last_submission_ms)
+        .where(_c.summary_sent_ms.is_(None), _c.last_submission_ms <= to_ms(tx.now - silence))
+        .order_by(_c.last_submission_ms)
     )
-    settle = (
-        update(tables.campaign)
-        .where(
-            _c.summary_sent_ms.is_(None),
-            _c.last_submission_ms < to_ms(tx.now - SILENCE),
-            ~untold,
+    due: list[int] = []
+    nothing: dict[int, int] = {}
+    for campaign, last_ms in tx.connection.execute(silent).all():
+        if known.get(campaign) != last_ms and tx.connection.execute(_not_mailed(campaign)).first():
+            due.append(campaign)
+        else:
+            nothing[campaign] = last_ms
+    ended_ms = to_ms(tx.now - SILENCE)
+    over = [campaign for campaign, last_ms in nothing.items() if last_ms < ended_ms]
+    return Look(_rows(tx, due), nothing, over)
+
+
+def settle(tx: Tx, campaigns: Sequence[int]) -> None:
+    """Notes that these need no summary: they got no submission since they were looked at."""
+    over = _c.last_submission_ms < to_ms(tx.now - SILENCE)
+    for chunk in chunks(campaigns):
+        which = _c.id.in_(chunk), _c.summary_sent_ms.is_(None), over
+        tx.connection.execute(
+            update(tables.campaign).where(*which).values(summary_sent_ms=tx.now_ms)
         )
-        .values(summary_sent_ms=tx.now_ms)
-    )
-    tx.connection.execute(settle)
-    due = select(_c.id).where(
-        _c.summary_sent_ms.is_(None),
-        _c.last_submission_ms <= to_ms(tx.now - silence),
-        untold,
-    )
-    return _rows(tx, list(tx.connection.execute(due).scalars()))
+
+
+def not_mailed(tx: Tx, campaign: int, limit: int) -> list[tuple[str, str, str]]:
+    """The first recipients of a campaign who got no copy, with verdict and reason."""
+    rows = tx.connection.execute(_not_mailed(campaign).order_by(_r.id).limit(limit))
+    return [(row.address, row.verdict, row.reason) for row in rows]
 
 
 def mark_summed_up(tx: Tx, campaign: int) -> bool:
@@ -149,6 +180,22 @@ def mark_summed_up(tx: Tx, campaign: int) -> bool:
         .values(summary_sent_ms=tx.now_ms)
     )
     return tx.connection.execute(mark).rowcount == 1
+
+
+def decided(tx: Tx, campaign: int) -> Counter[tuple[str, str]]:
+    """How many recipients of a campaign got which verdict for which reason."""
+    total: Counter[tuple[str, str]] = Counter()
+    for verdict, reason, _, number in _counts(tx, [campaign])[campaign]:
+        total[verdict, reason] += number
+    return total
+
+
+def _not_mailed(campaign: int) -> Select[Any]:
+    return (
+        select(_r.address, _r.verdict, _r.reason)
+        .join_from(tables.submission, tables.recipient, _r.submission == _s.id)
+        .where(_s.campaign_id == campaign, _r.verdict != Disposition.DELIVER)
+    )
 
 
 def _rows(tx: Tx, ids: Sequence[int]) -> list[CampaignRow]:

@@ -118,7 +118,10 @@ OFTEN = {
     "delivery reports": lambda tx: reports.due_reports(tx, timedelta(minutes=5)),
     "campaign show": lambda tx: campaign_report.show(tx, 7),
     "recipients of a campaign": lambda tx: campaign_report.recipients(tx, 7),
-    "summaries": campaign_report.summaries_due,
+    "summaries": campaign_report.look_for_summaries,
+    "campaigns without summary": lambda tx: campaign_report.settle(tx, [7]),
+    "what a summary says": lambda tx: campaign_report.decided(tx, 7),
+    "who was not mailed": lambda tx: campaign_report.not_mailed(tx, 7, 200),
     "stop a campaign": lambda tx: campaigns.stop(tx, 7),
     "complaint rate": lambda tx: complaint_rate.find_alarms(
         tx, senders=["acme"], rate=0.003, minimum_delivered=1000

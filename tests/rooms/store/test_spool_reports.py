@@ -158,7 +158,9 @@ def test_content_that_a_report_is_due_of_outlives_its_retention(store, state):
 
 
 def summaries(store):
-    return store.write_now(campaign_report.summaries_due)
+    look = store.read_now(campaign_report.look_for_summaries)
+    store.write_now(lambda tx: campaign_report.settle(tx, look.over))
+    return look.due
 
 
 def silent_since(store, campaign, ago):
@@ -189,3 +191,36 @@ def test_where_everybody_was_mailed_no_summary_is_due(store):
     silent_since(store, result.campaign, campaigns.SILENCE + MINUTE)
     assert summaries(store) == []
     assert rows_of(store, tables.campaign)[0]["summary_sent_ms"] is not None, "settled"
+
+
+def test_a_campaign_without_news_is_not_read_again(store):
+    (result,) = accept(store, submission(ANN, BO, verdicts={BO: DROP}))
+    silent_since(store, result.campaign, timedelta(minutes=16))
+    (row,) = rows_of(store, tables.campaign)
+
+    def look(last_ms):
+        known = {result.campaign: last_ms}
+        return store.read_now(lambda tx: campaign_report.look_for_summaries(tx, known=known))
+
+    assert look(row["last_submission_ms"]).due == []
+    assert look(row["last_submission_ms"]).nothing == {result.campaign: row["last_submission_ms"]}
+    assert [one.id for one in look(row["last_submission_ms"] - 1).due] == [result.campaign]
+
+
+def test_a_campaign_that_goes_on_is_not_settled(store):
+    (result,) = accept(store, submission(ANN))
+    silent_since(store, result.campaign, campaigns.SILENCE + MINUTE)
+    look = store.read_now(campaign_report.look_for_summaries)
+    assert look.over == [result.campaign]
+    silent_since(store, result.campaign, timedelta(minutes=16))  # another gateway took one more
+    store.write_now(lambda tx: campaign_report.settle(tx, look.over))
+    assert rows_of(store, tables.campaign)[0]["summary_sent_ms"] is None
+
+
+def test_what_a_summary_says(store):
+    (result,) = accept(store, submission(ANN, BO, verdicts={BO: DROP}))
+    counts = store.read_now(lambda tx: campaign_report.decided(tx, result.campaign))
+    assert counts == {("deliver", "consented"): 1, ("drop", "withdrawn"): 1}
+    told = store.read_now(lambda tx: campaign_report.not_mailed(tx, result.campaign, 10))
+    assert told == [(BO, "drop", "withdrawn")]
+    assert store.read_now(lambda tx: campaign_report.not_mailed(tx, result.campaign, 0)) == []
