@@ -3,10 +3,11 @@
     make fuzz BUDGET=600
     python tests/fuzz.py SECONDS
 
-Mail for scanner and editor, SMTP sessions, HTTP requests, config.toml, lists and CSV, tokens, and
-mail that comes back (`support.rubbish`, `support.rubbish_wire`) share the time. Rounds of
-Hypothesis, each with a seed of its own, until it is over. What is found is made as small as can
-be and kept in tests/mails/found/ or tests/found/, where the tests read it from then on.
+Mail for scanner and editor, SMTP sessions, with a balancer before them or none, HTTP requests,
+config.toml, lists and CSV, tokens, and mail that comes back (`support.rubbish`, `.rubbish_wire`,
+`.rubbish_proxied`) share the time. Rounds of Hypothesis, each with a seed of its own, until it is
+over. What is found is made as small as can be and kept in tests/mails/found/ or tests/found/,
+where the tests read it from then on.
 
 *Fails:* exit status 1 for the first find, after it was kept; for memory that grew all the time.
 """
@@ -21,9 +22,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from support.rubbish import PURE
+from support.rubbish_proxied import PROXIED
 from support.rubbish_wire import WIRE, leave_nothing
 
-TARGETS = (*PURE, *WIRE)
+TARGETS = (*PURE, *WIRE, *PROXIED)
 MOST_GROWTH = 150_000_000  # octets, after each target had its first round
 
 

@@ -4,10 +4,9 @@ import re
 
 import pytest
 
+import fuzz
 import soak
 from support.documents import TOP, links, tables
-from support.rubbish import PURE
-from support.rubbish_wire import WIRE
 
 PAGE = TOP / "docs" / "reliability.md"
 PROMISES = re.findall(
@@ -36,9 +35,8 @@ def test_what_is_named_exists_and_tests_something(link):
 
 
 def test_every_door_that_is_fuzzed_is_in_the_table():
-    assert (
-        len(rows("door")) == len({target.check for target in (*PURE, *WIRE)}) - 1
-    )  # lists and imports are one
+    doors = {target.check for target in fuzz.TARGETS}
+    assert len(rows("door")) == len(doors) - 1  # lists and imports are one
 
 
 def test_the_figures_of_a_run_have_their_place(tmp_path, monkeypatch):

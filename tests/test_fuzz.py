@@ -13,6 +13,7 @@ from support.scale import scale
 EXAMPLES = {
     "mutated mails": 120, "hostile octets": 120, "config.toml": 60, "lists and CSV": 100, "imports": 4,
     "tokens": 300, "returned mail": 120, "SMTP sessions": 60, "HTTP requests": 40,
+    "SMTP behind a balancer": 60,
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ The listeners run in a thread of their own with a loop, and stay open between ex
 example: every reply is one, the door answers somebody else meanwhile, nothing is logged that was
 not foreseen, and the session ends. To SMTP the same octets are said whole and in pieces, and
 the replies must be the same (behind STARTTLS there is no "same": what came too early is dropped).
+The door for load balancers is in `support.rubbish_proxied`.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ from support.smuggling import SEPARATORS, smuggled
 PATIENCE_SECONDS = 30.0
 _CHEAP = (4, 8, 1)  # the work of a hash for names that nobody has
 _HASH = "$scrypt$ln=4,r=8,p=1$WKcqunicTcoy5B85i8r+9w$xhdTdlxOa144WdzZvuY/n/NGaZAjV44pHFDm2IeO6l4"
-_CLIENTS = ClientTable((
+CLIENTS = ClientTable((
     Client(name="local", networks=(ip_network("127.0.0.1/32"),)),
     Client(name="app", username="app", password_hash=_HASH),
 ))  # fmt: skip
@@ -67,7 +68,7 @@ class Stage:
 
 
 @cache
-def _stage():
+def stage():
     return Stage()
 
 
@@ -90,14 +91,14 @@ LINES = st.sampled_from(LINES_SAID)
 _ODDS = LINES | st.sampled_from([
     b"\r", b"\n", b"\0", b"\xff", b" ", b"<", b">", b"@", b":", b".", b'"', b"\\", b"=", b"\r\n.\n", b"\n.\r\n",
 ])  # fmt: skip
-_TRANSACTION = (
+TRANSACTION = (
     b"EHLO c.example\r\n" + _MAIL + _TO + b"DATA\r\nSubject: x\r\n\r\nHello\r\n.\r\nQUIT\r\n"
 )
 _SMUGGLERS = [
     b"EHLO c.example\r\n" + _MAIL + _TO + b"DATA\r\n" + smuggled(one) for one in SEPARATORS.values()
 ]
 talks = (
-    spoilt([_TRANSACTION, *_SMUGGLERS], _ODDS)
+    spoilt([TRANSACTION, *_SMUGGLERS], _ODDS)
     | st.lists(LINES, max_size=25).map(b"".join)
     | st.builds(b"EHLO c\r\n".__add__, st.lists(LINES, max_size=25).map(b"".join))
     | st.lists(_ODDS, max_size=30).map(b"".join)
@@ -118,20 +119,20 @@ class _Impatience:
 class SmtpDoor:
     """A new listener for each conversation, so that none remembers another."""
 
-    def __init__(self, role, tls):
-        folder = _folder() / f"smtp-{role}-{tls}"
+    def __init__(self, role, tls, **more):
+        folder = _folder() / f"{type(self).__name__}-{role}-{tls}-{len(more)}"
         folder.mkdir()
         context = server_context(*make_certificate(folder, "localhost"))
         self._passwords = Passwords()
         accepts = (lambda address: "shop" in address.domain) if role is Role.RETURNS else None
         self._settings = {
-            "hostname": "relay.example.org", "clients": _CLIENTS, "role": role, "tls": tls,
+            "hostname": "relay.example.org", "clients": CLIENTS, "role": role, "tls": tls,
             "context": None if tls is Tls.NONE else context, "accepts": accepts,
             "passwords": self._passwords, "limits": Limits(message_size=5000, recipients_per_message=5),
-        }  # fmt: skip
+        } | more  # fmt: skip
 
     async def talk(self, parts):
-        """(all that was answered, whether the line was cut, what was taken)."""
+        """(all that was answered, whether the line was cut, what was taken, from whom)."""
         handler = RecordingHandler()
         listener = Listener(handler=handler, guesses=Guesses(), **self._settings)
         await listener.start()
@@ -143,7 +144,7 @@ class SmtpDoor:
             assert not listener._door.sessions, "a session outlived its connection"
         finally:
             await listener.stop(0.0)
-        return said, cut, handler.contents
+        return said, cut, handler.contents, [arrival.peer for arrival, _, _ in handler.taken]
 
     async def _say(self, port, parts):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -164,8 +165,12 @@ class SmtpDoor:
             writer.close()
         return said, cut
 
+    async def _meet(self, port):
+        """A connection of somebody else."""
+        return await asyncio.open_connection("127.0.0.1", port)
+
     async def _ask_meanwhile(self, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await self._meet(port)
         writer.write(b"NOOP\r\n")
         answers = [await reader.readuntil(b"\r\n") for _ in range(2)]
         assert [answer[:3] for answer in answers] == [b"220", b"250"], answers
@@ -177,14 +182,15 @@ class SmtpDoor:
         many = [octets[at : at + 1] for at in range(min(len(octets), 300))] + [octets[300:]]
         for parts in (pieces(octets), [part for part in many if part]):
             other = await self.talk(parts)
-            for said, cut, _ in (whole, other):
+            for said, cut, *_ in (whole, other):
                 if b"STARTTLS" not in upper and not cut:
-                    _check_replies(said)
+                    check_replies(said)
             if b"STARTTLS" not in upper:
-                _check_alike(whole, other)
+                check_alike(whole, other)
+        return whole
 
 
-def _check_replies(said):
+def check_replies(said):
     at = 0
     while at < len(said):
         found = _REPLY.match(said, at)
@@ -193,7 +199,7 @@ def _check_replies(said):
         at = found.end()
 
 
-def _check_alike(one, other):
+def check_alike(one, other):
     if one[1] or other[1]:
         shorter, longer = sorted((one[0], other[0]), key=len)
         assert longer.startswith(shorter)
@@ -211,16 +217,17 @@ def _hasty():
 
 
 @cache
-def _smtp_door(role, tls):
+def smtp_door(kind, role, tls, **more):
+    """One door of its kind, kept open until all is left."""
     _hasty()
-    return SmtpDoor(role, tls)
+    return kind(role, tls, **more)
 
 
 def check_talk(octets):
     """Which listener it is follows from the octets, too."""
     kinds = ((Role.SUBMISSION, Tls.NONE), (Role.SUBMISSION, Tls.STARTTLS), (Role.RETURNS, Tls.NONE))
-    door = _smtp_door(*kinds[sum(octets) % len(kinds)])
-    _stage().check(door.check(octets))
+    door = smtp_door(SmtpDoor, *kinds[sum(octets) % len(kinds)])
+    stage().check(door.check(octets))
 
 
 # HTTP
@@ -260,7 +267,7 @@ class HttpDoor:
     """A site that stays open."""
 
     async def open(self):
-        logging.getLogger("uvicorn.error").addHandler(_Complaints(_stage().troubles))
+        logging.getLogger("uvicorn.error").addHandler(_Complaints(stage().troubles))
         folder = _folder() / "http"
         folder.mkdir()
         self._served = served(folder)
@@ -313,20 +320,20 @@ class _Complaints(logging.Handler):
 
 @cache
 def _http_door():
-    return _stage().run(HttpDoor().open())
+    return stage().run(HttpDoor().open())
 
 
 def check_request(octets):
     door = _http_door()
-    _stage().check(door.check(octets))
+    stage().check(door.check(octets))
 
 
 def leave_nothing():
     """Closes what was opened, removes what was written, and gives back the session's patience."""
     if _http_door.cache_info().currsize:
-        _stage().run(_http_door().close())
+        stage().run(_http_door().close())
     _http_door.cache_clear()
-    _smtp_door.cache_clear()
+    smtp_door.cache_clear()
     if _hasty.cache_info().currsize:
         _hasty().undo()
     _hasty.cache_clear()

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import struct
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -12,65 +11,11 @@ from gatepost.flow.accept import proxied
 from gatepost.flow.accept.door import Limits, Tls
 from gatepost.flow.accept.proxied import BadHeader, missing, read
 from gatepost.mail.client import Client
+from support.proxy_headers import BAD, GOOD
 from support.smtp_talk import connected, until
 
 BALANCER = (ip_network("127.0.0.1/32"),)
 MAILER = Client(name="mailer", networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")))
-SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
-
-
-def binary(command=0x21, family=0x11, body=b"", tail=b""):
-    return SIGNATURE + struct.pack("!BBH", command, family, len(body + tail)) + body + tail
-
-
-def addresses(family, source, target, ports=(4711, 25)):
-    return (
-        socket.inet_pton(family, source) + socket.inet_pton(family, target)
-        + struct.pack("!HH", *ports)
-    )  # fmt: skip
-
-
-V4 = addresses(socket.AF_INET, "192.0.2.7", "198.51.100.1")
-V6 = addresses(socket.AF_INET6, "2001:db8::7", "2001:db8::1")
-MAPPED = addresses(socket.AF_INET6, "::ffff:192.0.2.7", "::ffff:198.51.100.1")
-GOOD = {
-    "v1 tcp4": (b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 25\r\n", "192.0.2.7"),
-    "v1 tcp6": (b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 25\r\n", "2001:db8::7"),
-    "v1 mapped": (b"PROXY TCP6 ::ffff:192.0.2.7 ::ffff:1.2.3.4 4711 25\r\n", "192.0.2.7"),
-    "v1 unknown": (b"PROXY UNKNOWN\r\n", None),
-    "v1 unknown and more": (b"PROXY UNKNOWN " + b"f" * 91 + b"\r\n", None),
-    "v2 tcp4": (binary(body=V4), "192.0.2.7"),
-    "v2 tcp6": (binary(family=0x21, body=V6), "2001:db8::7"),
-    "v2 mapped": (binary(family=0x21, body=MAPPED), "192.0.2.7"),
-    "v2 with more": (binary(body=V4, tail=b"\x04\0\x03abc"), "192.0.2.7"),
-    "v2 local": (binary(0x20, 0x00), None),
-    "v2 local with addresses": (binary(0x20, 0x11, V4), None),
-}
-BAD = {
-    "smtp": b"EHLO client.example\r\n",
-    "lower case": b"proxy tcp4 192.0.2.7 198.51.100.1 4711 25\r\n",
-    "no end": b"PROXY TCP4 " + b"1" * 200,
-    "too long": b"PROXY UNKNOWN " + b"f" * 92 + b"\r\n",
-    "udp": b"PROXY UDP4 192.0.2.7 198.51.100.1 4711 25\r\n",
-    "family mixed": b"PROXY TCP4 2001:db8::7 2001:db8::1 4711 25\r\n",
-    "no address": b"PROXY TCP4 somebody 198.51.100.1 4711 25\r\n",
-    "leading zero": b"PROXY TCP4 192.0.2.007 198.51.100.1 4711 25\r\n",
-    "two blanks": b"PROXY TCP4  192.0.2.7 198.51.100.1 4711 25\r\n",
-    "port too large": b"PROXY TCP4 192.0.2.7 198.51.100.1 65536 25\r\n",
-    "port signed": b"PROXY TCP4 192.0.2.7 198.51.100.1 +4711 25\r\n",
-    "port missing": b"PROXY TCP4 192.0.2.7 198.51.100.1 4711\r\n",
-    "one more": b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 25 26\r\n",
-    "not ascii": "PROXY TCP4 192.0.2.\u0667 198.51.100.1 4711 25\r\n".encode(),
-    "other version": binary(0x31, 0x11, V4),
-    "other command": binary(0x22, 0x11, V4),
-    "datagram": binary(0x21, 0x12, V4),
-    "socket of unix": binary(0x21, 0x31, b"\0" * 216),
-    "unspecified": binary(0x21, 0x00),
-    "addresses cut": binary(0x21, 0x11, V4[:11]),
-    "addresses of the other family": binary(0x21, 0x21, V4),
-    "unreasonable length": SIGNATURE + struct.pack("!BBH", 0x21, 0x11, 1025),
-    "signature broken": SIGNATURE[:-1] + b"\r" + binary(body=V4)[12:],
-}
 
 
 def take(octets, at_a_time=10**6):
@@ -208,22 +153,49 @@ async def test_the_handshake_comes_behind_the_header(
     assert greeting.startswith(b"220 ")
 
 
-def shake_hands(port, source, header, context, together):
-    """A handshake in plain sight: header and ClientHello as one write, or as two."""
+@pytest.mark.parametrize("said", [b"NOOP\r\n", b"NOOP\r\nQUIT\r\n"])
+async def test_who_speaks_in_the_segment_that_ends_the_handshake_is_heard(
+    listen, server_tls, client_tls, said
+):
+    listener = await behind(listen, tls=Tls.IMPLICIT, context=server_tls)
+    answers = await asyncio.to_thread(
+        shake_hands, listener.port, "127.0.0.1", GOOD["v2 tcp4"][0], client_tls, True, said
+    )
+    codes = [line[:3] for line in answers.splitlines()]
+    assert codes == [b"220", b"250", b"221"][: 1 + said.count(b"\n")]
+    await until(lambda: not listener.connections)
+
+
+def shake_hands(port, source, header, context, together, said=b""):
+    """A handshake in plain sight: header and ClientHello as one write, or as two.
+
+    `said` goes out with the end of the handshake; what is answered, a line for each and one more.
+    """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
     with socket.create_connection(("127.0.0.1", port), 20, source_address=(source, 0)) as line:
-        waiting = header
         if not together:
-            line.sendall(waiting)
-            waiting = b""
-        while True:
-            try:
-                return tls.read(1000)
-            except ssl.SSLWantReadError:
-                line.sendall(waiting + outgoing.read())
-                waiting = b""
-                incoming.write(line.recv(65536))
+            line.sendall(header)
+            header = b""
+
+        def do(step, *words):
+            nonlocal header
+            while True:
+                try:
+                    return step(*words)
+                except ssl.SSLWantReadError:
+                    line.sendall(header + outgoing.read())
+                    header = b""
+                    octets = line.recv(65536)
+                    assert octets, "the line was cut"
+                    incoming.write(octets)
+
+        do(tls.do_handshake)
+        tls.write(said)
+        answered = b""
+        while answered.count(b"\n") <= said.count(b"\n"):
+            answered += do(tls.read, 1000)
+        return answered
 
 
 async def test_those_behind_the_balancer_are_counted_each_by_itself(listen):

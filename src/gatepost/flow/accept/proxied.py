@@ -87,7 +87,7 @@ def _read_line(header: bytes) -> Peer | None:
     words = header[:-2].split(b" ")
     if words[1] == b"UNKNOWN":
         return None
-    if len(words) != 6 or words[1] not in {b"TCP4", b"TCP6"}:
+    if len(words) != 6 or words[1] not in {b"TCP4", b"TCP6"} or b"%" in header:  # no scopes
         raise BadHeader("a PROXY line that cannot be understood")
     kind = IPv4Address if words[1] == b"TCP4" else IPv6Address
     try:
@@ -219,10 +219,11 @@ class Reception(asyncio.BufferedProtocol):
 
     async def _shake_hands(self, session: asyncio.Protocol, peer: Peer | None) -> None:
         assert self._door.context is not None  # noqa: S101  the listener has looked
+        vestibule = _Vestibule()
         try:
             transport = await self._loop.start_tls(
                 self._transport,
-                session,
+                vestibule,
                 self._door.context,
                 server_side=True,
                 ssl_handshake_timeout=_HANDSHAKE_SECONDS,
@@ -234,5 +235,38 @@ class Reception(asyncio.BufferedProtocol):
             return
         finally:
             self._leave()
-        if transport is not None:
-            session.connection_made(transport)
+        if transport is not None and not vestibule.lost:
+            vestibule.lead(transport, session)
+
+
+class _Vestibule(asyncio.Protocol):
+    """Where a client stands between the end of the handshake and the session.
+
+    What it sends in the same segment arrives before `start_tls` returns, and no session can be
+    spoken to before it knows its connection.
+    """
+
+    def __init__(self) -> None:
+        self.lost = self._eof = False
+        self._octets = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Too early, but not lost."""
+        self._octets += data
+
+    def eof_received(self) -> None:
+        """It has said all it wants to; TLS closes by itself."""
+        self._eof = True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        """Gone before the session began."""
+        self.lost = True
+
+    def lead(self, transport: asyncio.Transport, session: asyncio.Protocol) -> None:
+        """The session hears all that came, in its order."""
+        transport.set_protocol(session)
+        session.connection_made(transport)
+        if self._octets:
+            session.data_received(self._octets)
+        if self._eof:
+            session.eof_received()
