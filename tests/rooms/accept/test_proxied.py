@@ -159,14 +159,14 @@ async def test_who_speaks_in_the_segment_that_ends_the_handshake_is_heard(
 ):
     listener = await behind(listen, tls=Tls.IMPLICIT, context=server_tls)
     answers = await asyncio.to_thread(
-        shake_hands, listener.port, "127.0.0.1", GOOD["v2 tcp4"][0], client_tls, True, said
+        shake_hands, listener.port, "127.0.0.1", GOOD["v2 tcp4"][0], client_tls, True, said=said
     )
     codes = [line[:3] for line in answers.splitlines()]
     assert codes == [b"220", b"250", b"221"][: 1 + said.count(b"\n")]
     await until(lambda: not listener.connections)
 
 
-def shake_hands(port, source, header, context, together, said=b""):
+def shake_hands(port, source, header, context, together, *, said=b""):
     """A handshake in plain sight: header and ClientHello as one write, or as two.
 
     `said` goes out with the end of the handshake; what is answered, a line for each and one more.
