@@ -168,9 +168,9 @@ class Gatepost:
         """The address of one of its people."""
         return f"{number}{self._recipient}"
 
-    def run_command(self, *words):
-        """A command of gatepost, on its configuration."""
-        return self._program.run(*words)
+    def run_command(self, *words, seconds=60):
+        """A command of gatepost, on its configuration; it may take so long."""
+        return self._program.run(*words, seconds=seconds)
 
     def store(self):
         """Its store, opened beside it."""

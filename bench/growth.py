@@ -5,10 +5,15 @@
     python bench/growth.py --people 1000000 --queued 100000
     python bench/growth.py --keep DIR  fills the stores in DIR, or finds them filled there
 
-Two gateways with embedded stores get the same mail in turns, to people taken at random: of one, the
-store holds 20,000 people and an empty queue; of the other, as many as asked for, with five events
-each, and a queue of recipients whose upstream is away. Compared are copies per second, and CPU
-seconds per 1,000 copies; what each costs while nothing arrives; and the chores of retention.
+Two gateways with embedded stores get the same mail in turns: of one, the store holds 20,000 people
+and an empty queue; of the other, as many as asked for, with five events each, and a queue of
+recipients whose upstream is away. Compared are copies per second, and CPU seconds per 1,000 copies;
+what each costs while nothing arrives; and a run of retention, with the longest time that a message
+waits for its answer meanwhile.
+
+Whom the mail goes to decides what a large store costs, so that is measured three times: to people
+at random with all that decisions read in the file system's cache; to the same 20,000 again and
+again; and to people at random with nothing in the cache, when each is read from the disk.
 
 The largest needs some 30 GB of disk for as long as it runs, and none afterwards unless kept.
 
@@ -18,12 +23,15 @@ The largest needs some 30 GB of disk for as long as it runs, and none afterwards
 import argparse
 import os
 import random
+import smtplib
+import sqlite3
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,27 +49,24 @@ from gatepost.store.engine import DATABASE
 from gatepost.store.spool import queue
 from support.postfix import free_port
 
+AUTHOR = "news@acme.example"
 SMALL = 20_000
 EACH = 5  # events of one person
 BATCH = 1000  # recipients of one message
 IDLE_SECONDS = 10
+COMMAND_SECONDS = 1800
 GOAL = 0.5  # of the rate with an empty store
 HEADING = "## Mail as store and queue grow"
-AWAY_SENDER = "waiting@acme.example"
-AWAY = f"""
+AWAY = """
 [upstreams.away]
-port = {{port}}
-
-[streams.waiting]
-kind = "bulk"
-title = "Mail that waits"
-sender = "acme"
-upstream = "away"
-
-[[classify]]
-from = "{AWAY_SENDER}"
-stream = "waiting"
+port = {port}
 """
+# What decisions read: people by hash, their rows, their standings.
+READ = (
+    "SELECT count(*) FROM subject INDEXED BY sqlite_autoindex_subject_1 WHERE address_hash > x''",
+    "SELECT sum(created_ms) FROM subject",
+    "SELECT sum(length(state)) FROM standing",
+)
 
 
 class Grown(Gatepost):
@@ -75,7 +80,6 @@ class Grown(Gatepost):
             people=people,
             workers=workers,
             more=AWAY.format(port=free_port()),
-            streams=("waiting",),
         )
         self.people = people
 
@@ -92,33 +96,61 @@ class Grown(Gatepost):
     def filled(self):
         return self.folder / "filled"
 
-    def queue(self, chance, content, count):
-        """Mail for an upstream that is away, until so much of it waits."""
-        missing = count - self.waiting()
-        if missing > 0:
-            begun = time.monotonic()
-            mail = envelopes(self, chance, -(-missing // BATCH), BATCH, AWAY_SENDER)
-            uvloop.run(give(self.port, [(one, content) for one in mail]))
-            print(f"  queued {missing:,} in {time.monotonic() - begun:.0f} s", flush=True)
-            if self.waiting() < count:
-                raise AssertionError("mail for the upstream that is away does not wait")
+    @property
+    def database(self):
+        return self.folder / "data" / DATABASE
 
-    def waiting(self):
+    def queue(self, chance, content, count):
+        """Newsletters for an upstream that is away, until so many recipients wait for it.
+
+        To be called before it is started; later newsletters go to the upstream that is there.
+        """
+        missing = count - self._waiting()
+        if missing <= 0:
+            return
+        config = self.folder / "config.toml"
+        before = config.read_text()
+        stream = "[streams.newsletter]\n"
+        config.write_text(before.replace(stream, f'{stream}upstream = "away"\n'))
+        begun = time.monotonic()
+        with self:
+            mail = envelopes(self, chance, range(self.people), -(-missing // BATCH), BATCH)
+            uvloop.run(give(self.port, [(one, content) for one in mail]))
+        config.write_text(before)
+        print(f"  queued {missing:,} in {time.monotonic() - begun:.0f} s", flush=True)
+        if self._waiting() < count:
+            raise AssertionError("mail for the upstream that is away does not wait")
+
+    def _waiting(self):
         """How many recipients are in the queue."""
+        if not self.filled.exists():
+            self.fill_ledger()
         with self.store() as store:
             return sum(store.read_now(queue.count_states).values())
+
+    def warm(self):
+        """Has what decisions read in the file system's cache."""
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as database:
+            for statement in READ:
+                database.execute(statement).fetchall()
+
+    def cool(self):
+        """Has nothing of the store in the file system's cache."""
+        with self.database.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def person(self, number):
         return filling.address(number)
 
 
-def envelopes(gateway, chance, messages, recipients, sender="news@acme.example"):
-    """MAIL, RCPT and DATA of so many messages to people taken at random."""
+def envelopes(gateway, chance, people, messages, recipients):
+    """MAIL, RCPT and DATA of so many messages to some of these people, by their numbers."""
 
     def one():
-        some = chance.sample(range(gateway.people), recipients)
+        some = chance.sample(people, recipients)
         to = "".join(f"RCPT TO:<{gateway.person(number)}>\r\n" for number in some)
-        return f"MAIL FROM:<{sender}>\r\n{to}DATA\r\n".encode()
+        return f"MAIL FROM:<{AUTHOR}>\r\n{to}DATA\r\n".encode()
 
     return [one() for _ in range(messages)]
 
@@ -132,96 +164,182 @@ class Turn:
 
     rate: float  # copies per second
     cpu: float  # seconds for 1,000 copies
+    read: float  # MiB from the disk for 1,000 copies
+
+
+@dataclass(frozen=True)
+class Chores:
+    """What a gateway does of its own accord, and a run of retention beside the mail."""
+
+    idle: float  # share of a core
+    first: float  # seconds of a run of retention ...
+    again: float  # ... and of the next one
+    wait: float  # the longest until a message was answered: seconds, without retention ...
+    wait_meanwhile: float  # ... and during both runs
 
 
 WORKS = {
     "one recipient per message": (3000, 1),
     "1,000 recipients per message": (10, BATCH),
 }
+EMPTY, AT_RANDOM, THE_SAME, COLD = "empty", "at random", "the same 20,000", "cold"
 
 
 def measure(people, queued, rounds, workers, keep):
-    """Turns of each work by gateway, and what else was asked."""
+    """Turns by work and kind, the chores of both, and the size of the large store."""
     with ExitStack() as stack:
         made = keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="gatepost-growth-"))
         folder = Path(made)
         folder.mkdir(exist_ok=True)
-        content, waiting = (_content(folder, name) for name in ("news@acme.example", AWAY_SENDER))
+        text = write_mail(folder / "mail", AUTHOR).read_bytes()
+        content = text.replace(b"\n", b"\r\n") + b".\r\n"
         sink = stack.enter_context(Sink())
-        chance = random.Random(7)
-        both = []
-        for size in (SMALL, people):
-            gateway = Grown(folder / str(size), sink.port, size, workers)
-            both.append(stack.enter_context(gateway))
-        both[1].queue(chance, waiting, queued)
+        chance = random.Random(time.time_ns())  # kept stores have met those of the last run
+        small, large = (Grown(folder / str(n), sink.port, n, workers) for n in (SMALL, people))
+        large.queue(chance, content, queued)
+        for gateway in (small, large):
+            stack.enter_context(gateway)
+            gateway.warm()
+        kinds = {
+            EMPTY: (small, range(SMALL)),
+            AT_RANDOM: (large, range(people)),
+            THE_SAME: (large, range(people // 2, people // 2 + SMALL)),
+        }
         turns = {}
         for number in range(rounds + 1):
             for title, (messages, recipients) in WORKS.items():
-                for gateway in both if number % 2 else both[::-1]:
-                    mail = envelopes(gateway, chance, messages, recipients)
+                for kind in list(kinds)[:: 1 if number % 2 else -1]:
+                    gateway, some = kinds[kind]
+                    mail = envelopes(gateway, chance, some, messages, recipients)
                     turn = _turn(gateway, sink, mail, messages * recipients, content)
                     if number:  # the first only makes warm
-                        turns.setdefault((title, gateway.people), []).append(turn)
-                        print(f"  {title:32}{gateway.people:>12,}{turn.rate:8.0f}/s", flush=True)
-        chores = {gateway.people: _chores(gateway) for gateway in both}
-        size = (both[1].folder / "data" / DATABASE).stat().st_size
+                        _keep(turns, title, kind, turn)
+        for title, (messages, recipients) in WORKS.items():
+            mail = envelopes(large, chance, range(people), messages, recipients)
+            large.cool()
+            _keep(turns, title, COLD, _turn(large, sink, mail, messages * recipients, content))
+        large.warm()
+        chores = [_chores(gateway) for gateway in (small, large)]
+        size = large.database.stat().st_size
     return turns, chores, size
 
 
-def _content(folder, author):
-    text = write_mail(folder / "mail", author).read_bytes()
-    return text.replace(b"\n", b"\r\n") + b".\r\n"
+def _keep(turns, title, kind, turn):
+    turns.setdefault((title, kind), []).append(turn)
+    print(
+        f"  {title:32}{kind:>18}{turn.rate:8.0f}/s{turn.cpu:8.2f} s and{turn.read:6.1f} MiB"
+        " from the disk per 1,000",
+        flush=True,
+    )
 
 
 def _turn(gateway, sink, mail, copies, content):
-    target, cpu, begun = sink.taken + copies, gateway.tree.cpu_seconds(), time.monotonic()
+    target, begun = sink.taken + copies, time.monotonic()
+    cpu, read = gateway.tree.cpu_seconds(), gateway.tree.read_bytes()
     uvloop.run(give(gateway.port, [(one, content) for one in mail]))
     sink.wait_for(target)
     seconds = time.monotonic() - begun
     time.sleep(0.3)
-    return Turn(copies / seconds, (gateway.tree.cpu_seconds() - cpu) / copies * 1000)
+    thousands = copies / 1000
+    return Turn(
+        copies / seconds,
+        (gateway.tree.cpu_seconds() - cpu) / thousands,
+        (gateway.tree.read_bytes() - read) / 2**20 / thousands,
+    )
 
 
 def _chores(gateway):
-    """Share of a core while nothing arrives, and the seconds of one run of retention."""
     time.sleep(3)
     cpu = gateway.tree.cpu_seconds()
     time.sleep(IDLE_SECONDS)
     idle = (gateway.tree.cpu_seconds() - cpu) / IDLE_SECONDS
+    with LongestWait(gateway) as usual:
+        time.sleep(IDLE_SECONDS)
+    with LongestWait(gateway) as meanwhile:
+        seconds = [_retention(gateway) for _ in range(2)]
+    chores = Chores(idle, *seconds, usual.seconds, meanwhile.seconds)
+    print(f"  {gateway.people:,}: {chores}", flush=True)
+    return chores
+
+
+def _retention(gateway):
     begun = time.monotonic()
-    gateway.run_command("retention", "run")
-    return idle, time.monotonic() - begun
+    gateway.run_command("retention", "run", seconds=COMMAND_SECONDS)
+    return time.monotonic() - begun
+
+
+class LongestWait:
+    """Sends one message after the other while it is entered; `seconds` of the slowest answer."""
+
+    def __init__(self, gateway):
+        self._gateway = gateway
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+        self.seconds = 0.0
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._over.set()
+        self._thread.join()
+
+    def _send(self):
+        text = f"From: {AUTHOR}\r\nSubject: Now and then\r\n\r\nHello.\r\n"
+        with smtplib.SMTP("127.0.0.1", self._gateway.port) as client:
+            while not self._over.wait(0.02):
+                begun = time.monotonic()
+                client.sendmail(AUTHOR, [self._gateway.person(7)], text)
+                self.seconds = max(self.seconds, time.monotonic() - begun)
 
 
 def section(measured, people, queued, workers, load):
     """For the page of results."""
-    turns, chores, octets = measured
+    turns, (small, large), octets = measured
     rows = []
     for title in WORKS:
-        small, large = (_medians(turns[title, size]) for size in (SMALL, people))
-        rows.append(
-            f"| {title}, copies/s (CPU s per 1,000) | {small.rate:,.0f} ({small.cpu:.2f}) "
-            f"| {large.rate:,.0f} ({large.cpu:.2f}) | **{large.rate / small.rate:.2f}** |"
-        )
-    (small_idle, small_run), (idle, run) = chores[SMALL], chores[people]
-    rows.append(f"| share of a core while nothing arrives | {small_idle:.3f} | {idle:.3f} | |")
-    rows.append(f"| `gatepost retention run`, s | {small_run:.1f} | {run:.1f} | |")
+        empty = _medians(turns[title, EMPTY])
+        cells = [f"{empty.rate:,.0f} ({empty.cpu:.2f})"]
+        for kind in (AT_RANDOM, THE_SAME, COLD):
+            turn = _medians(turns[title, kind])
+            ratio, cost = turn.rate / empty.rate, empty.cpu / turn.cpu
+            cells.append(f"{turn.rate:,.0f} ({turn.cpu:.2f}) **{ratio:.2f}** ({cost:.2f})")
+        rows.append(f"| {title} | {' | '.join(cells)} |")
+    cold = _medians(turns["1,000 recipients per message", COLD])
     lines = "\n".join(rows)
     return f"""{HEADING}
 
 Written by `bench/growth.py` on {datetime.now(UTC):%Y-%m-%d}, load before the run {load:.1f}; \
-{workers} processes each, people
-taken at random. The large store has {octets / 1e9:.1f} GB. The goal is {GOAL}.
+{workers} processes each.
+The large store has {people:,} people, {people * EACH:,} events, {queued:,} recipients queued for
+an upstream that is away, and {octets / 1e9:.1f} GB. Copies per second, in brackets CPU seconds per \
+1,000 copies; then,
+as parts of those of the empty store, the rate and (what a CPU second does). The goal is {GOAL}.
 
-| | {SMALL:,} people, nothing queued | {people:,} people, {people * EACH:,} events, {queued:,} \
-queued | ratio |
-| --- | ---: | ---: | ---: |
+| | {SMALL:,} people, empty queue | large, people at random | large, the same {SMALL:,} people \
+| large, at random, cold |
+| --- | ---: | ---: | ---: | ---: |
 {lines}
+
+Cold means that nothing of the store is in the file system's cache when the turn begins: for each of
+the people taken at random it is the first touch of their pages, and the disk decides ({cold.read:.0f} MiB
+are read for 1,000 copies). In the other columns all that decisions read is in the cache.
+
+| | {SMALL:,} people | large |
+| --- | ---: | ---: |
+| share of a core while nothing arrives | {small.idle:.3f} | {large.idle:.3f} |
+| `gatepost retention run`, s | {small.first:.1f} | {large.first:.1f} |
+| the same once more, s | {small.again:.1f} | {large.again:.1f} |
+| longest wait of a message for its answer, ms | {small.wait * 1000:.0f} | {large.wait * 1000:.0f} |
+| the same while retention runs, ms | {small.wait_meanwhile * 1000:.0f} \
+| {large.wait_meanwhile * 1000:.0f} |
 """
 
 
 def _medians(turns):
-    return Turn(statistics.median(t.rate for t in turns), statistics.median(t.cpu for t in turns))
+    names = [field.name for field in fields(Turn)]
+    return Turn(*(statistics.median(getattr(turn, name) for turn in turns) for name in names))
 
 
 def main(people, queued, rounds, workers, keep=None):

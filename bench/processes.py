@@ -24,6 +24,10 @@ class Tree:
         """CPU time so far; what ended children used is in their parent's account."""
         return sum(sum(map(int, stat[11:15])) for stat in self._stats().values()) / TICKS
 
+    def read_bytes(self):
+        """What the living processes have read from the disk so far."""
+        return sum(_read_bytes(pid) for pid in self._stats())
+
     def memory_bytes(self):
         """The memory that all of them hold now."""
         return sum(_proportional_bytes(pid) for pid in self._stats())
@@ -79,3 +83,11 @@ def _proportional_bytes(pid):
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def _read_bytes(pid):
+    try:
+        text = Path(f"/proc/{pid}/io").read_text()
+    except OSError:
+        return 0  # it has just ended
+    return int(text.partition("\nread_bytes: ")[2].split()[0])

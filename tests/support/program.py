@@ -177,7 +177,7 @@ class Program:
                 )
             )
 
-    def run(self, *arguments, check=True, text=None):
+    def run(self, *arguments, check=True, text=None, seconds=60):
         """A gatepost command on the same configuration; its completed process."""
         outcome = subprocess.run(
             [sys.executable, "-m", "gatepost", "--config", self.config, *map(str, arguments)],
@@ -185,7 +185,7 @@ class Program:
             text=True,
             input=text,
             cwd=self.folder,
-            timeout=60,
+            timeout=seconds,
             check=False,
         )
         if check and outcome.returncode:

@@ -47,6 +47,7 @@ HEAD_SECONDS = 3600.0
 GATHER_SECONDS = 60.0
 DAILY_SECONDS = 300.0
 METRICS_SECONDS = 10.0
+COUNTED_PER_SECOND = 10_000  # rows of the queue: a million are counted every 100 seconds
 DISK_SECONDS = 1.0
 PULSE_SECONDS = 1.0
 ALARM_SECONDS = 0.5
@@ -94,6 +95,7 @@ class Housekeeping:
         self._cases = Complaints(store, wiring)
         self._tasks: list[asyncio.Task[None]] = []
         self._written = time.monotonic()
+        self._count_again = 0.0
         self._chores: Sequence[Chore] = (
             Chore("withdrawals", WITHDRAWALS_SECONDS, self.read_endings, self._endings),
             Chore("leases", RENEW_SECONDS, queue.renew),
@@ -206,16 +208,7 @@ class Housekeeping:
         now = self._store.now()
         keep = wiring.settings.retention.content
         for upstream, retry_for in wiring.retry_for.items():
-            late = now - retry_for
-            houselog.did(
-                "given up",
-                await self._store.write(
-                    partial(
-                        queue_rows.give_up, upstream=upstream, received_before=late,
-                        reply=str(EXPIRED),
-                    )
-                ),
-            )  # fmt: skip
+            await self._give_up(upstream, now - retry_for)
         await self._until_done("thawed mail released", campaigns.release_thawed, rounds=1)
         await self._until_done("quarantine expired", quarantine.expire)
         await self._until_done(
@@ -227,6 +220,19 @@ class Housekeeping:
         window = wiring.sorting.bulk_window
         await self._store.write(partial(sightings.forget, older_than=2 * window))
         await self._store.write(api_keys.forget_requests)
+
+    async def _give_up(self, upstream: str, received_before: datetime) -> None:
+        """Ends what waits for an upstream since before that: looked for beside the mail."""
+        total = 0
+        late = partial(queue_rows.late, upstream=upstream, received_before=received_before)
+        while ids := await self._store.read(late):
+            ended = await self._store.write(
+                partial(queue_rows.give_up, ids=ids, reply=str(EXPIRED))
+            )
+            if not ended:
+                break
+            total += ended
+        houselog.did("given up", total)
 
     async def watch_complaints(self) -> None:
         """Freezes the senders that too many complain about; thawing is for people (ME-9).
@@ -267,7 +273,12 @@ class Housekeeping:
         houselog.did(chore, total)
 
     async def _count(self) -> None:
-        maillog.queued(await self._store.read(queue_rows.count_states))
+        """Counts the queue; a long one more seldom, because each row is looked at."""
+        now = time.monotonic()
+        if now >= self._count_again:
+            states = await self._store.read(queue_rows.count_states)
+            maillog.queued(states)
+            self._count_again = now + sum(states.values()) / COUNTED_PER_SECOND
 
 
 async def _pause(chore: Chore) -> None:

@@ -126,10 +126,20 @@ def test_giving_up_on_an_upstream_fails_what_waited_too_long(store):
     five_days_ago = store.now() - timedelta(days=5)
     change(store, tables.submission, {"received_ms": to_ms(five_days_ago) - 1}, id=old.id)
 
+    def late(tx, upstream="smarthost", limit=10):
+        return queue.late(tx, upstream, five_days_ago, limit)
+
+    numbers = store.read_now(late)
+    assert numbers == [row["id"] for row in rows_of(store, tables.recipient, address=BO)]
+    assert store.read_now(lambda tx: late(tx, upstream="away")) == []
+    assert store.read_now(lambda tx: late(tx, limit=0)) == []
+
     def give_up(tx):
-        return queue.give_up(tx, "smarthost", five_days_ago, "451 4.4.1 No answer")
+        return queue.give_up(tx, [*numbers, ann.id], "451 4.4.1 No answer")
 
     assert store.write_now(give_up) == 1
+    assert store.write_now(give_up) == 0
+    assert store.read_now(late) == []
     states = {row["address"]: row["state"] for row in rows_of(store, tables.recipient)}
     assert states == {ANN: "sending", BO: "failed", CY: "ready", DI: "ready"}
     assert rows_of(store, tables.recipient, address=BO)[0]["last_reply"] == "451 4.4.1 No answer"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, func, literal, select, update
+from sqlalchemy import Select, bindparam, case, func, literal, select, update
 
 from gatepost.mail.recipient_state import State
 from gatepost.store.bell import Ring, ring
@@ -21,8 +21,10 @@ from gatepost.store.ids import to_text
 from gatepost.store.plain import plain
 from gatepost.store.subjects import chunks
 from gatepost.store.tables import mail as tables
+from gatepost.store.tables.mail import spelled
 from gatepost.store.times import from_ms, to_ms
 
+SLICE = 1000  # rows that are given up in one transaction
 LISTED = (State.READY, State.SENDING, State.DEFERRED, State.HELD)
 
 _r, _s = tables.recipient.c, tables.submission.c
@@ -119,45 +121,55 @@ def delete(tx: Tx, ids: Iterable[int], note: str = "") -> list[int]:
     return _change(tx, ids, (State.READY, State.DEFERRED, State.HELD), values)
 
 
-def give_up(tx: Tx, upstream: str, received_before: datetime, reply: str) -> int:
-    """Fails what has waited for an upstream since before that time (RQ-2); says how many rows.
+def late(tx: Tx, upstream: str, received_before: datetime, limit: int = SLICE) -> list[int]:
+    """The ids of rows that have waited for an upstream since before that time (RQ-2).
+
+    Looks at every open submission, so it is for a reader.
+    """
+    waiting = _r.finished_ms.is_(None) & _r.state.in_((State.READY, State.DEFERRED))
+    # The submissions first, and few: their rows may be a million, all of which are young.
+    old = select(_s.id).where(
+        _s.content_state == spelled("kept"),
+        _s.finished_ms.is_(None),
+        _s.received_ms < to_ms(received_before),
+    )
+    rows = select(_r.id).where(_r.submission == bindparam("old"), waiting, _r.upstream == upstream)
+    found: list[int] = []
+    for number in tx.connection.execute(old).scalars().all():
+        left = limit - len(found)
+        if not left:
+            break
+        found += tx.connection.execute(rows.limit(left), {"old": number}).scalars()
+    return found
+
+
+def give_up(tx: Tx, ids: Sequence[int], reply: str) -> int:
+    """Fails those of `late` rows that still wait; says how many.
 
     For rows that no attempt will end, because the upstream is away. The failures are
     reported like any other, with what was last heard.
     """
-    waiting = _r.finished_ms.is_(None) & _r.state.in_((State.READY, State.DEFERRED))
-    late = (
-        select(_r.id)
-        .join_from(tables.recipient, tables.submission, _s.id == _r.submission)
-        .where(waiting, _r.upstream == upstream, _s.received_ms < to_ms(received_before))
-    )
-    fail = (
-        update(tables.recipient)
-        .where(_r.id.in_(late), waiting)
-        .values(
-            state=State.FAILED,
-            last_reply=case(
-                (_r.last_reply == "", plain(reply)),
-                else_=literal(f"{plain(reply)}; ") + _r.last_reply,
-            ),
-            finished_ms=tx.now_ms,
-        )
-        .returning(_r.submission)
-    )
-    ended = list(tx.connection.execute(fail).scalars())
-    close_finished(tx, ended)
-    return len(ended)
+    values = {
+        "state": State.FAILED,
+        "last_reply": case(
+            (_r.last_reply == "", plain(reply)),
+            else_=literal(f"{plain(reply)}; ") + _r.last_reply,
+        ),
+        "finished_ms": tx.now_ms,
+    }
+    return len(_change(tx, ids, (State.READY, State.DEFERRED), values))
 
 
 def foreign_upstreams(tx: Tx, known: Collection[str]) -> list[str]:
     """The upstreams that unfinished rows wait for and that are not among `known`."""
-    query = (
-        select(_r.upstream)
-        .where(_r.finished_ms.is_(None), _r.upstream.not_in(sorted(known)))
-        .distinct()
-        .order_by(_r.upstream)
-    )
-    return list(tx.connection.execute(query).scalars())
+    # One look into the index for each name: what waits for one may be a million rows.
+    first = select(func.min(_r.upstream)).where(_r.finished_ms.is_(None))
+    name = tx.connection.execute(first).scalar()
+    found = []
+    while name is not None:
+        found.append(name)
+        name = tx.connection.execute(first.where(_r.upstream > name)).scalar()
+    return [name for name in found if name not in known]
 
 
 def reroute(tx: Tx, upstream: str, route_of: Callable[[str, str], str]) -> int:
