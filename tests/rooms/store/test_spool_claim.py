@@ -10,7 +10,7 @@ from gatepost.mail.recipient_state import State
 from gatepost.mail.stream import Kind
 from gatepost.mail.verdict import Disposition, Reason, Verdict
 from gatepost.store import campaigns, people
-from gatepost.store.spool import Ruling, next_due, recover, renew
+from gatepost.store.spool import Ruling, next_due, quarantine, queue, recover, renew
 from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
 from support.submissions import (
@@ -171,6 +171,35 @@ def test_a_row_may_be_quarantined_at_its_claim(store):
     assert row["expires_ms"] == to_ms(expires)
     assert row["held_ms"] is not None
     assert rows_of(store, tables.submission)[0]["finished_ms"] is None
+
+
+FROZEN = Verdict(Disposition.DELIVER, Reason.CONSENTED, "evidence", SINCE, "sender frozen")
+
+
+@pytest.mark.parametrize(
+    ("ruling", "go_on"),
+    [
+        (Ruling(FROZEN, State.HELD), lambda tx, row: queue.retry(tx, [row])),
+        (Ruling(HOLD, State.QUARANTINED), lambda tx, row: quarantine.release(tx, [row], "asked")),
+    ],
+    ids=["held", "quarantined"],
+)
+def test_what_a_claim_sets_aside_says_since_when_until_it_goes_on(store, ruling, go_on):
+    accept(store, submission(ANN, BO))
+    before = to_ms(store.now())
+    (going,) = claim(store, decide=lambda _review: [ruling, None])
+    rows = {row["id"]: row for row in rows_of(store, tables.recipient)}
+    aside = rows.pop(next(number for number in rows if number != going.id))
+    assert aside["state"] == ruling.state
+    assert before <= aside["held_ms"] <= to_ms(store.now())
+    assert rows[going.id]["held_ms"] is None
+    assert store.write_now(lambda tx: go_on(tx, aside["id"])) == [aside["id"]]
+    for expected in (State.READY, State.SENDING):
+        held = {
+            row["id"]: (row["state"], row["held_ms"]) for row in rows_of(store, tables.recipient)
+        }
+        assert held[aside["id"]] == (expected, None)
+        claim(store)
 
 
 def test_a_new_reason_for_sending_is_recorded_and_handed_out(store):

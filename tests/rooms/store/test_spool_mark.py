@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from gatepost.mail.recipient_state import State
+from gatepost.mail.recipient_state import SET_ASIDE, State
 from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
 from support.submissions import accept, change, claim, mark, outcome, rows_of, submission
@@ -46,6 +46,16 @@ def test_an_attempt_that_did_not_begin_does_not_count_and_keeps_the_last_reply(s
     assert stored["last_reply"] == "451 4.7.1 Greylisted"
     (row,) = claim(store)
     assert row.attempts == 2
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.RECEIVED, State.SENDING}))
+def test_a_row_says_since_when_it_is_set_aside_in_the_states_that_are(store, state):
+    accept(store, submission(ANN))
+    (row,) = claim(store)
+    mark(store, outcome(row, state, "as it is"))
+    (stored,) = rows_of(store, tables.recipient)
+    assert stored["state"] == state
+    assert (stored["held_ms"] is not None) is (state in SET_ASIDE)
 
 
 def test_what_nobody_foresaw_is_set_aside(store):

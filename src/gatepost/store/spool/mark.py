@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import String, bindparam, func, select
 
-from gatepost.mail.recipient_state import FINAL, State
+from gatepost.mail.recipient_state import FINAL, SET_ASIDE, State
 from gatepost.store import hot
 from gatepost.store.ending import close_finished
 from gatepost.store.engine import BatchOp, Tx
@@ -86,7 +86,7 @@ def _columns(tx: Tx, marked: Marked, attempts: int) -> dict[str, Any]:
         "new_last_reply": plain(marked.reply) or None,
         "new_lease_by": None,
         "new_lease_until_ms": None,
-        "new_held_ms": now if state is State.HELD else None,
+        "new_held_ms": now if state in SET_ASIDE else None,
         "new_finished_ms": now if state in FINAL else None,
         "new_relayed_ms": now if state is State.DELIVERED and marked.report else None,
         "new_reported_ms": now if settled else None,
