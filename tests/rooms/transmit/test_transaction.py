@@ -1,5 +1,7 @@
 """The short way for ordinary replies ends where the long way does."""
 
+import pytest
+
 from gatepost.flow.transmit.commands import Offer, compose
 from gatepost.flow.transmit.transaction import Mode, Transaction, Want
 from support.sending import make_copy
@@ -49,3 +51,23 @@ def test_the_end_is_awaited_when_all_content_is_written_for_somebody():
         for_nobody.take(code, b"5.1.1 no", used=True)
     for_nobody.content_sent = True
     assert not for_nobody.awaits_end
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["for all", "for some"])
+@pytest.mark.parametrize(
+    "text", [b"2.0.0 queued as 1", b"ok", b"5.0.0 odd", b"2.0.0", b"2.1.5 \xe5\x00\n2.0.0 b", b""]
+)
+def test_a_delivery_taken_at_once_is_one_taken_as_any_reply(text, refused):
+    def sent():
+        one = opened("a@one.example", "b@one.example")
+        for code in (250, 250, 452 if refused else 250, 354):
+            one.take(code, b"4.5.3 too many" if code == 452 else b"ok", used=True)
+        one.content_sent, one.wants = True, Want.REPLY
+        assert one.awaits_end
+        return one
+
+    at_once, as_any = sent(), sent()
+    at_once.take_delivery(text)
+    as_any.take(250, text, used=True)
+    assert state(at_once) == state(as_any)
+    assert at_once.wants is Want.NOTHING

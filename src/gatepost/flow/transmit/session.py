@@ -89,7 +89,7 @@ class Session(asyncio.Protocol):
         self._client = client
         self._desk = desk
         self._limits = _limits(timeouts)
-        self._shortest = min(idle, QUIT_PATIENCE, *self._limits.values())
+        self._shortest = min(self._limits.values())
         self._idle_limit = idle
         self._flight: deque[Transaction] = deque()
         self._ahead = 0
@@ -169,7 +169,7 @@ class Session(asyncio.Protocol):
     def _take_turn(self, text: bytes) -> None:
         """What `_take` would do with the four replies of a turn, at half the price."""
         first, second = self._flight
-        first.take(250, text, used=self.used)
+        first.take_delivery(text)
         self._finish(first)
         second.take_opening()
         self._since = self._loop.time()
@@ -360,7 +360,7 @@ class Session(asyncio.Protocol):
 
         A timer that goes off earlier is left alone: that is cheaper than a new one.
         """
-        if self._ended or self._timer_at <= self._since + self._shortest:
+        if self._ended or (self._flight and self._timer_at <= self._since + self._shortest):
             return
         due = self._since + self._limit()[1]
         if self._timer_at <= due:

@@ -169,9 +169,20 @@ class Transaction:
         self._position = 3
         self.wants = Want.CONTENT
 
+    def take_delivery(self, text: bytes) -> None:
+        """Takes 250 where it `awaits_end`: what `take` would do."""
+        self._position += 1
+        self.wants = Want.NOTHING
+        reply = trouble.read(250, text.decode("utf-8", "replace"))
+        self._final = trouble.delivered(reply, dsn=self.wire.dsn)
+        if self._accepted < self._rcpts:
+            self._outcomes = [trouble.after_delivery(one) for one in self._outcomes]
+
     def outcomes(self, rest: Outcome) -> Sequence[Outcome]:
         """One outcome per recipient; `rest` for those whom no reply decided."""
         rest = self._refusal or self._final or rest
+        if self._rcpts == 1:
+            return (self._outcomes[0] or rest,)
         return [outcome or rest for outcome in self._outcomes]
 
     def _take_rcpt(self, index: int, code: int, text: bytes, used: bool) -> None:
@@ -198,7 +209,7 @@ class Transaction:
         if code >= 300:
             self._final = self._refused(stage, code, text, used)
             return
-        self._final = trouble.outcome(stage, _reply(code, text), dsn=self.wire.dsn)
+        self._final = trouble.delivered(_reply(code, text), dsn=self.wire.dsn)
         if self._accepted < self._rcpts:
             self._outcomes = [trouble.after_delivery(one) for one in self._outcomes]
 

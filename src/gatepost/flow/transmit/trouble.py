@@ -117,7 +117,7 @@ def outcome(stage: Stage, reply: Reply, *, used: bool = False, dsn: bool = True)
     what `Outcome.dsn_passed` then says.
     """
     if stage is Stage.DOT and reply.positive:
-        return Outcome(Result.DELIVERED, reply, Scope.MESSAGE, dsn)
+        return delivered(reply, dsn=dsn)
     scope = _SCOPES.get(stage, Scope.CONNECTION)
     if stage in _OPENING:
         return Outcome(Result.UNSENT, reply, Scope.UPSTREAM)
@@ -139,6 +139,11 @@ _SCOPES = {
     Stage.BLOCK: Scope.MESSAGE,
     Stage.DOT: Scope.MESSAGE,
 }
+
+
+def delivered(reply: Reply, *, dsn: bool) -> Outcome:
+    """Upstream has it; `dsn` as in `Outcome.dsn_passed`."""
+    return Outcome(Result.DELIVERED, reply, Scope.MESSAGE, dsn)
 
 
 def failed(reply: Reply, scope: Scope = Scope.MESSAGE) -> Outcome:
@@ -188,8 +193,12 @@ def read(code: int, text: str) -> Reply:
     found = ""
     lines = []
     text = text[:_MAX_TEXT]
-    if not text.isprintable():
-        text = _CONTROLS.sub(" ", text.replace("\r", ""))
+    if text.isprintable():  # one line, as nearly all are
+        match = _ENHANCED.match(text)
+        if match is None or int(match[1]) != code // 100:
+            return Reply(code, "", text)
+        return Reply(code, match[0].rstrip(), text[match.end() :])
+    text = _CONTROLS.sub(" ", text.replace("\r", ""))
     for line in text.split("\n"):
         match = _ENHANCED.match(line)
         if match and int(match.group(1)) == code // 100:
