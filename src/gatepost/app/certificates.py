@@ -4,6 +4,8 @@ In: listeners' settings. Out: one TLS context for each, which whoever greets wit
 next reload on meets with the renewed certificate; sessions that are open keep theirs.
 
 *Fails:* `WiringError` where a certificate cannot be used; then none has changed.
+*Known limits:* they are read twice, to be tried and to be shown; a file that breaks between the
+two, which takes less than a millisecond, leaves the listeners before it with renewed ones.
 """
 
 import ssl
@@ -27,9 +29,13 @@ class Certificates:
         return context
 
     def renew(self, listeners: Iterable[SmtpSettings]) -> None:
-        """Reads all certificates again, from where the new settings say that they are."""
+        """Reads all certificates again, from where the new settings say that they are.
+
+        A listener that the settings name no more listens until the restart with what it has.
+        """
         now = {(one.address, one.port): one for one in listeners if one.tls != "none"}
-        renewed = [(now.get((old.address, old.port), old), context) for old, context in self._shown]
+        places = [((old.address, old.port), context) for old, context in self._shown]
+        renewed = [(now[place], context) for place, context in places if place in now]
         for listener, _ in renewed:
             tls_context(listener)
         for listener, context in renewed:

@@ -32,7 +32,7 @@ from gatepost.app.notices import Notices
 from gatepost.app.onward.configured import onward_for
 from gatepost.app.questions import questions_for
 from gatepost.app.supervisor import Place, inherited_guesses
-from gatepost.app.texts import FALLBACK, Texts
+from gatepost.app.texts import FALLBACK, Texts, read_texts
 from gatepost.app.waking import Waking
 from gatepost.app.wiring import Wiring, confirming, wire
 from gatepost.config import Settings
@@ -128,10 +128,12 @@ class Gateway:
         Raises `WiringError`, `TextsError` or `StoreUnavailable`, and then nothing has changed.
         """
         fixed = _bound_to_start(self._wiring.settings, settings)
+        # What can fail comes first and changes nothing; from the certificates on nothing waits.
         wiring = wire(settings)
+        texts = await asyncio.to_thread(read_texts, settings.pages.templates)
         await self._remember_streams(wiring)
-        await asyncio.to_thread(self.texts.load, settings.pages.templates)
         self._certificates.renew(settings.smtp)
+        self.texts.use(texts)
         self._wiring = wiring
         for listener in self.smtp:
             listener.reconfigure(clients=self._wiring.clients, limits=self._wiring.limits)

@@ -99,18 +99,11 @@ class Texts:
 
     def load(self, overrides: Path | None) -> None:
         """Reads everything anew; raises `TextsError`, and then nothing has changed."""
-        folders = [folder for folder in (overrides, templates_folder()) if folder is not None]
-        catalogues = {language: _catalogue(folders, language) for language in LANGUAGES}
-        environment = _environment(folders, catalogues)
-        for name in environment.list_templates(extensions=("html", "txt", "css")):
-            try:
-                environment.get_template(name)
-            except (TemplateError, UnicodeError) as error:
-                raise TextsError(f"template {name}: {error}") from error
-        if overrides is not None:
-            check_overrides(overrides, templates_folder(), environment)
-        self.folders: Sequence[Path] = tuple(folders)
-        self._environment = environment
+        self.use(read_texts(overrides))
+
+    def use(self, read: "ReadTexts") -> None:
+        """Renders with these from now on. Cannot fail."""
+        self.folders, self._environment = read
 
     def render(self, name: str, language: str, /, **values: object) -> str:
         """The template `name`, such as `pages/unsubscribe.html`, in `language`."""
@@ -168,6 +161,28 @@ class Texts:
     def _both(self, name: str, language: str, /, **values: object) -> Both:
         text = self.render(f"{name}.txt", language, **values)
         return Both(text, self.render(f"{name}.html", language, **values))
+
+
+class ReadTexts(NamedTuple):
+    """Templates and catalogues that were read and found good, but are not yet in use."""
+
+    folders: Sequence[Path]
+    environment: Environment
+
+
+def read_texts(overrides: Path | None) -> ReadTexts:
+    """Reads everything; raises `TextsError`."""
+    folders = [folder for folder in (overrides, templates_folder()) if folder is not None]
+    catalogues = {language: _catalogue(folders, language) for language in LANGUAGES}
+    environment = _environment(folders, catalogues)
+    for name in environment.list_templates(extensions=("html", "txt", "css")):
+        try:
+            environment.get_template(name)
+        except (TemplateError, UnicodeError) as error:
+            raise TextsError(f"template {name}: {error}") from error
+    if overrides is not None:
+        check_overrides(overrides, templates_folder(), environment)
+    return ReadTexts(tuple(folders), environment)
 
 
 def _environment(
