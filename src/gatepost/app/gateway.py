@@ -234,7 +234,7 @@ class Gateway:
             self.outbound.on_health(name, healthy, str(reply))
 
         return Pool(
-            self._wiring.routes[name],
+            self._wiring.routes[name].shared_by(self._place.count),
             may_start=self.outbound.may_start,
             may_begin=self.outbound.may_begin,
             done=self.outbound.done,

@@ -133,7 +133,7 @@ class LimitSettings(Section):
     )
     connections_per_client: int = setting(
         50,
-        "at the same time",
+        "at the same time, per worker",
         detail="Of whoever is no client (yet) as many per network: a /24 of IPv4, a /64 of IPv6.",
         least=1,
         most=100000,
@@ -201,8 +201,14 @@ class UpstreamSettings(Section):
     password: Secret = setting(
         "", "not asked for without a username", sample={"env": "UPSTREAM_PASSWORD"}
     )
-    connections: int = setting(10, "at the same time, at most", least=1, most=10000)
-    rate: Rate = setting("", 'copies, e.g. "5000/h"; "" = no limit')
+    connections: int = setting(
+        10, "at the same time, at most", detail="Per worker.", least=1, most=10000
+    )
+    rate: Rate = setting(
+        "",
+        'copies, e.g. "5000/h"; "" = no limit',
+        detail="Of one gateway: its workers have equal shares. Not in bursts, but evenly.",
+    )
     retry_for: Length = setting(
         "5 days",
         "then an undelivered copy is returned",

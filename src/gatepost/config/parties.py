@@ -50,7 +50,11 @@ class ClientSettings(Section):
         "mail that comes with a DKIM signature counts as unmodifiable",
         detail="A footer breaks a signature that others made; Gatepost signs with its own keys.",
     )
-    rate: Rate = setting("", 'messages, e.g. "20000/h"; "" = no limit')
+    rate: Rate = setting(
+        "",
+        'messages, e.g. "20000/h"; "" = no limit',
+        detail="Each worker counts for itself; a client that was silent may send it all at once.",
+    )
 
 
 class DkimSettings(Section):

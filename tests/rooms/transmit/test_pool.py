@@ -8,6 +8,7 @@ import pytest
 from gatepost.flow.transmit import pool as pool_module
 from gatepost.flow.transmit import trouble
 from gatepost.flow.transmit.bucket import Bucket
+from gatepost.flow.transmit.route import Route
 from gatepost.mail.outcome import Result, Scope
 from support.sending import Sending, make_copy, until
 from support.upstream import EXTENSIONS, Drop, Hang, Raw, Script, Slow, Upstream
@@ -98,6 +99,31 @@ def test_bucket_never_lets_more_than_rate_and_one_second_through(count, seconds)
         within = sum(start <= other < start + seconds for other in taken[index:])
         assert within <= count + burst + 1e-6
     assert len(taken) >= (now - 1000.0) * count / seconds * 0.6
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(5000, 3600.0), (3, 60.0), (100, 1.0), (7, 2.0)])
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_workers_together_keep_to_the_rate(count, seconds, workers):
+    """Also more workers than copies: each has one to begin with, and none is shut out for ever."""
+    whole = Route(name="one", host="127.0.0.1", port=25, ehlo="x.example", rate=(count, seconds))
+    buckets = [Bucket(*whole.shared_by(workers).rate) for _ in range(workers)]
+    now, taken, rng = 1000.0, [], random.Random(count)
+    for _ in range(1000):
+        now += rng.expovariate(2 * count / seconds)
+        ready = [bucket for bucket in buckets if bucket.wait(now) == 0]
+        if ready:
+            rng.choice(ready).take(now)
+            taken.append(now)
+    burst = max(workers, count / seconds)
+    for index, start in enumerate(taken):
+        within = sum(other < start + seconds for other in taken[index:])
+        assert within <= count + burst + 1e-6
+    assert len(taken) >= (now - 1000.0) * count / seconds * 0.6
+
+
+def test_without_a_rate_there_is_nothing_to_share():
+    route = Route(name="one", host="127.0.0.1", port=25, ehlo="x.example")
+    assert route.shared_by(4) is route
 
 
 def test_bucket_says_how_long_to_wait():

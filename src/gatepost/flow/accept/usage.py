@@ -4,6 +4,9 @@ One `Usage` serves all listeners of a process, so that a client has one allowanc
 connects. Whoever is no client (yet) is counted by network, and strangers together get at most
 half of all connections, so that they cannot keep clients out. Rates are token buckets: a
 client that was silent may send its whole allowance in one burst. The time is given, not read.
+
+*Known limits:* several workers have a `Usage` each, and a client whose connections come to all of
+them has its allowance as often.
 """
 
 from collections import Counter

@@ -1,4 +1,7 @@
-"""A token bucket for the rate of one upstream. Pure: the time is an argument, in seconds."""
+"""A token bucket for one process's share of an upstream's rate.
+
+Pure: the time is an argument, in seconds.
+"""
 
 
 class Bucket:

@@ -4,7 +4,7 @@ Time-outs default to the minimums of RFC 5321 §4.5.3.2 (RQ-1); all times are se
 """
 
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -64,6 +64,13 @@ class Route:
     idle: float = 30.0
     pause: float = 1.0
     longest_pause: float = 300.0
+
+    def shared_by(self, processes: int) -> "Route":
+        """The route for one of so many processes: its share of the rate, and all the rest."""
+        if self.rate is None:
+            return self
+        copies, seconds = self.rate
+        return replace(self, rate=(copies, seconds * processes))
 
     def tls_context(self) -> ssl.SSLContext | None:
         """The context for this route, `None` without TLS.
