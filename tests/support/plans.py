@@ -212,6 +212,10 @@ class _Listening:
         self._asked.append((sql, values))
         return self._cursor.execute(sql, values, **more)
 
+    def later(self, sql, values=()):
+        self._asked.append((sql, values))
+        return self._cursor.later(sql, values)
+
     def executemany(self, sql, rows):
         rows = list(rows)
         self._asked += [(sql, row) for row in rows[:1]]

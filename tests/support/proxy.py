@@ -110,12 +110,11 @@ class Line:
         mark = self._proxy._mark
         if mark is not None and mark in octets:
             self._seen = True
-        if self._seen and b"COMMIT\0" in octets:
-            self._lost, self._proxy._mark = True, None
         return True
 
-    def answer(self, _octets):
+    def answer(self, octets):
         """What the server says; false if nobody is to hear it."""
-        if self._lost:
+        if self._seen and b"COMMIT\0" in octets:
+            self._lost, self._proxy._mark = True, None
             self._proxy.swallowed.set()
         return not self._lost

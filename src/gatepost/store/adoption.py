@@ -11,8 +11,6 @@ In: the connection of the upgrade, the keys, and the revision the store had.
 events without proof, which are never sealed: stop them all before the first one is upgraded.
 """
 
-from typing import Any
-
 from sqlalchemy import Connection, bindparam, select, update
 
 from gatepost.consent.chain import event_digest, event_proof
@@ -22,6 +20,7 @@ from gatepost.store.keys import StoreKeys
 from gatepost.store.tables.ledger import event
 from gatepost.store.times import to_ms
 from gatepost.store.transaction import Tx
+from gatepost.store.wire import cursor_of
 
 WITHOUT_PROOF = "0005"  # the last revision whose events had none
 
@@ -31,10 +30,8 @@ def adopt(connection: Connection, revision: str, *, keys: StoreKeys) -> None:
     if revision > WITHOUT_PROOF:
         return
     dialect = connection.dialect.name
-    form: dict[str, Any] = {"binary": True} if dialect == "postgresql" else {}
     now = Clock().now()
-    cursor: Any = connection.connection.cursor(**form)
-    tx = Tx(connection, cursor, now, to_ms(now), keys, dialect)
+    tx = Tx(connection, cursor_of(connection), now, to_ms(now), keys, dialect)
     _prove_waiting(tx)
     kept.record_all(tx)
 

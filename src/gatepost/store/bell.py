@@ -45,7 +45,7 @@ def ring(tx: Tx, what: Ring) -> None:
     last = _rung.setdefault(tx.connection.engine, {})
     if time.monotonic() - last.get(what, 0.0) >= PAUSE_SECONDS:
         last[what] = time.monotonic()
-        tx.cursor.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, what.value))
+        tx.cursor.later("SELECT pg_notify(%s, %s)", (_CHANNEL, what.value))
 
 
 class Bell:

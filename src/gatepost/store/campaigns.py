@@ -10,10 +10,10 @@ In: wishes from the accepting transaction; ids and names from people. Out: `Ente
 mailing do not all wait for one row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, case, delete, func, insert, select, update
 
@@ -93,8 +93,14 @@ class Entered(NamedTuple):
 
 def enter(tx: Tx, wishes: Iterable[Wish]) -> dict[Wish, Entered]:
     """The campaign for each wish, made where there is none."""
+    return enter_later(tx, wishes)()
+
+
+def enter_later(tx: Tx, wishes: Iterable[Wish]) -> Callable[[], dict[Wish, Entered]]:
+    """What does the same, looked for together with what is asked next (`hot.Hot.later`)."""
     # In one order in every gateway, so that none waits in a circle for another.
-    return {wish: _enter(tx, wish) for wish in sorted(set(wishes))}
+    found = {wish: _find(tx, wish) for wish in sorted(set(wishes))}
+    return lambda: {wish: _enter(tx, wish, rows()) for wish, rows in found.items()}
 
 
 def stopped(tx: Tx, ids: Iterable[int]) -> frozenset[int]:
@@ -152,8 +158,13 @@ def stop(tx: Tx, campaign: int, note: str = "") -> int:
 
 def frozen_senders(tx: Tx) -> frozenset[str]:
     """The senders whose bulk mail is refused."""
-    rows = hot.compile_once(_FROZEN, tx.dialect).rows(tx, {})
-    return frozenset(row[0] for row in rows)
+    return frozen_senders_later(tx)()
+
+
+def frozen_senders_later(tx: Tx) -> Callable[[], frozenset[str]]:
+    """What says the same, asked together with what is asked next (`hot.Hot.later`)."""
+    rows = hot.compile_once(_FROZEN, tx.dialect).later(tx, {})
+    return lambda: frozenset(row[0] for row in rows())
 
 
 def freeze(tx: Tx, sender: str, note: str = "") -> None:
@@ -194,11 +205,11 @@ def release_thawed(tx: Tx) -> int:
     return released
 
 
-def _enter(tx: Tx, wish: Wish) -> Entered:
-    found = _find(tx, wish)
-    if not found and tx.dialect == "postgresql":
-        hot.compile_once(_ALONE, tx.dialect).rows(tx, {"lock": _lock_for(wish)})
-        found = _find(tx, wish)
+def _enter(tx: Tx, wish: Wish, found: Sequence[hot.Row]) -> Entered:
+    if not found:  # by now one may have been made: by another wish, or by another gateway
+        if tx.dialect == "postgresql":
+            hot.compile_once(_ALONE, tx.dialect).later(tx, {"lock": _lock_for(wish)})
+        found = _find(tx, wish)()
     if not found:
         values = wish._asdict() | {
             "name": plain(wish.name),
@@ -212,12 +223,12 @@ def _enter(tx: Tx, wish: Wish) -> Entered:
     campaign, stopped_ms, last_ms = found[0]
     if tx.now_ms - last_ms >= _TOUCH_MS:
         touch = {"which": campaign, "at": tx.now_ms}
-        hot.compile_once(_TOUCH, tx.dialect).execute(tx, touch)
+        hot.compile_once(_TOUCH, tx.dialect).executemany(tx, [touch])
     return Entered(campaign, stopped_ms is not None)
 
 
-def _find(tx: Tx, wish: Wish) -> Sequence[tuple[Any, ...]]:
-    return hot.compile_once(_FIND, tx.dialect).rows(
+def _find(tx: Tx, wish: Wish) -> Callable[[], Sequence[hot.Row]]:
+    return hot.compile_once(_FIND, tx.dialect).later(
         tx,
         {
             "client": wish.client,

@@ -23,7 +23,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    Transaction,
+    create_engine,
+    event,
+    make_url,
+)
 
 from gatepost.store.clock import Clock, elapsed
 from gatepost.store.health import IMPATIENT_SECONDS, PATIENCE_SECONDS, Damage, Health
@@ -40,12 +49,14 @@ from gatepost.store.trouble import (
     classify,
     exception_for,
 )
+from gatepost.store.wire import attach, cursor_of
 
 __all__ = ["PATIENCE_SECONDS", "Link", "postgresql_engine", "prove", "sqlite_engine"]
 
 T = TypeVar("T")
 
 _ATTEMPTS = 5
+_STEP_ASIDE_SECONDS = 0.02
 _CONNECT_SECONDS, _HURRIED_CONNECT_SECONDS = 4, 2  # 2 is the least that libpq knows
 _FROM_OURSELVES = (StoreBusy, StoreDamaged)  # raised here, not by an operation
 _PROOF = "UPDATE meta SET value = value WHERE name = 'suppression.key'"  # a write that is none
@@ -122,6 +133,7 @@ def postgresql_engine(url: str, *, writes: bool, patience: Patience = _as_usual)
             "keepalives_count": 3,
             "tcp_user_timeout": milliseconds,
             "application_name": "gatepost",
+            "prepare_threshold": None,  # and so nothing deallocated: the wire prepares
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },
     )
@@ -131,6 +143,7 @@ def postgresql_engine(url: str, *, writes: bool, patience: Patience = _as_usual)
         hurry = patience() < PATIENCE_SECONDS
         named["connect_timeout"] = _HURRIED_CONNECT_SECONDS if hurry else _CONNECT_SECONDS
 
+    attach(engine)
     return engine if writes else engine.execution_options(postgresql_readonly=True)
 
 
@@ -172,7 +185,7 @@ class Link:
         self._guard = guard
         self._identity = identity
         self._connection: Connection | None = None
-        self._committing = False
+        self._in_doubt = False  # whether what was lost may have been committed
         self._busy_timeout = 0.0
         self.waiting: tuple[float, Any] | None = None  # for the watchdog
 
@@ -197,9 +210,11 @@ class Link:
                 if trouble is Trouble.NONE:
                     raise
                 again = trouble is Trouble.CONFLICT and attempt < _ATTEMPTS
-                again = again or (trouble is Trouble.LOST and attempt == 1 and not self._committing)
+                again = again or (trouble is Trouble.LOST and attempt == 1 and not self._in_doubt)
                 if not again:
                     raise self._failure(trouble, error) from error
+                if trouble is Trouble.CONFLICT:  # who is at once here again is in the way again
+                    time.sleep(attempt * _STEP_ASIDE_SECONDS)
             else:
                 self._health.worked()
                 return result
@@ -218,7 +233,7 @@ class Link:
                 connection.close()
 
     def _run_once(self, work: Callable[[Tx], T]) -> T:
-        self._committing = False
+        self._in_doubt = False
         patience = self._health.patience
         if self._guard is None:
             return self._transact(work, patience)
@@ -242,8 +257,7 @@ class Link:
                 if self._writes and self.in_trouble:
                     tx.cursor.execute(_PROOF)
                 result = work(tx)
-                self._committing = True
-                transaction.commit()
+                self._commit(transaction, tx)
             except BaseException:
                 with suppress(Exception):  # the first error is the one that counts
                     transaction.rollback()
@@ -253,6 +267,15 @@ class Link:
         if self._identity is not None:
             self._identity.check()
         return result
+
+    def _commit(self, transaction: Transaction, tx: Tx) -> None:
+        if tx.dialect == "sqlite":
+            transaction.commit()
+            return
+        try:
+            transaction.commit()
+        finally:
+            self._in_doubt = tx.cursor.in_doubt
 
     def _connect(self, patience: float) -> Connection:
         if self._connection is None:
@@ -270,13 +293,11 @@ class Link:
         dialect = connection.dialect.name
         if self._identity is not None:
             self._identity.note_log()
-        # Binary results spare PostgreSQL and us the way through hexadecimal text.
-        form = {"binary": True} if dialect == "postgresql" else {}
-        cursor: Any = connection.connection.cursor(**form)
+        cursor = cursor_of(connection)
         if dialect == "postgresql" and self._clock.is_stale():
             asked_at = elapsed()
-            cursor.execute("SELECT clock_timestamp()")
-            self._clock.set(cursor.fetchone()[0], asked_at)
+            (measured,) = cursor.execute("SELECT clock_timestamp()").fetchone()
+            self._clock.set(measured, asked_at)
         now = self._clock.now()
         return Tx(connection, cursor, now, to_ms(now), self._keys, dialect)
 
@@ -291,5 +312,8 @@ class Link:
     def _recover(self, trouble: Trouble) -> None:
         connection = self._connection
         unfinished = connection is not None and connection.in_transaction()
+        if connection is not None and trouble is Trouble.LOST:
+            with suppress(Exception):  # else the pool would try to roll back, and complain
+                connection.invalidate()
         if unfinished or trouble not in (Trouble.NONE, Trouble.CONFLICT):
             self.close()

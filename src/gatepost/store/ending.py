@@ -6,7 +6,7 @@ In: ids of submissions whose rows were just changed, in this transaction. Out: n
 
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, literal_column, select, update
 
 from gatepost.store import hot
 from gatepost.store.engine import Tx
@@ -27,10 +27,11 @@ _CLOSE = (
     .values(finished_ms=bindparam("at"))
 )
 # Two gateways may finish the last two rows at once, each seeing the other's as open: whoever
-# comes second waits here, and looks again with the first one's row finished.
+# comes second waits here, and looks again with the first one's row finished. Of a single row
+# there is nobody else to finish the last.
 _TAKE_TURNS = (
     select(_s.id)
-    .where(_s.id.in_(bindparam("ids", expanding=True)))
+    .where(_s.id.in_(bindparam("ids", expanding=True)), _s.recipients > literal_column("1"))
     .order_by(_s.id)
     .with_for_update(key_share=True)
 )
@@ -44,5 +45,5 @@ def close_finished(tx: Tx, submissions: Iterable[int]) -> None:
     for start in range(0, len(touched), hot.MAX_LIST):
         some = touched[start : start + hot.MAX_LIST]
         if tx.dialect == "postgresql":
-            hot.compile_once(_TAKE_TURNS, tx.dialect).rows(tx, {"ids": some})
-        hot.compile_once(_CLOSE, tx.dialect).execute(tx, {"ids": some, "at": tx.now_ms})
+            hot.compile_once(_TAKE_TURNS, tx.dialect).later(tx, {"ids": some})
+        hot.compile_once(_CLOSE, tx.dialect).later(tx, {"ids": some, "at": tx.now_ms})

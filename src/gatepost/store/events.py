@@ -77,10 +77,10 @@ def _event_ids(tx: Tx, count: int) -> list[int]:
     if not count:
         return []
     if tx.dialect == "postgresql":
-        tx.cursor.execute(
+        numbers = tx.cursor.execute(
             "SELECT nextval(pg_get_serial_sequence('event', 'id')) FROM generate_series(1, %s)",
             (count,),
         )
-        return sorted(row[0] for row in tx.cursor.fetchall())
+        return sorted(row[0] for row in numbers.fetchall())
     (last,) = tx.cursor.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()
     return list(range(last + 1, last + 1 + count))

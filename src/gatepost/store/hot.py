@@ -70,6 +70,19 @@ class Hot:
         found: list[Row] = tx.cursor.execute(sql, values).fetchall()
         return found
 
+    def later(self, tx: Tx, params: Mapping[str, Any]) -> Callable[[], list[Row]]:
+        """What says all rows, or has the statement done; on PostgreSQL with the next one.
+
+        For statements that need nothing of each other, so that they travel together: have all
+        done first, and ask then.
+        """
+        if self._array:
+            sql, values = self._bind(params)
+            answer: Callable[[], list[Row]] = tx.cursor.later(sql, values)
+            return answer
+        found = self.rows(tx, params)
+        return lambda: found
+
     def execute(self, tx: Tx, params: Mapping[str, Any]) -> int:
         """Runs a statement without result; how many rows it touched."""
         sql, values = self._bind(params)
@@ -81,6 +94,8 @@ class Hot:
     ) -> None:
         """Runs a statement without result once for each of `rows`; no list parameters.
 
+        On PostgreSQL they go with the next statement, or with COMMIT.
+
         `distinct` promises that no two rows have the same key, so that an INSERT with ON
         CONFLICT DO UPDATE can take them at once. An UPDATE looks for itself.
         """
@@ -89,10 +104,8 @@ class Hot:
         if self._together is not None:
             statements, values = self._together.cut(values, distinct=distinct)
             for sql, parameters in statements:
-                tx.cursor.execute(sql, parameters)
-        if len(values) == 1:  # psycopg's executemany is ten times as dear, whatever the number
-            tx.cursor.execute(self._sql, values[0])
-        elif values:
+                tx.cursor.executemany(sql, [parameters])
+        if values:
             tx.cursor.executemany(self._sql, values)
 
     def _bind(self, params: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:

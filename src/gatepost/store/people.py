@@ -7,9 +7,10 @@ whatever their number; `History` of one.
 *Known limits:* SQLite takes 16,384 addresses in one statement; more come in slices.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, select, text, update
@@ -46,6 +47,7 @@ __all__ = [
     "history",
     "history_of_subject",
     "look_up",
+    "look_up_later",
     "look_up_subjects",
     "rebuild",
     "rebuild_subjects",
@@ -141,15 +143,22 @@ def look_up(tx: Tx, addresses: Sequence[Address], stream: str, sender: str) -> d
 
     Strangers are not in the answer. A suppression of sender "" counts for every sender.
     """
+    return look_up_later(tx, addresses, stream, sender)()
+
+
+def look_up_later(
+    tx: Tx, addresses: Sequence[Address], stream: str, sender: str
+) -> Callable[[], dict[str, Person]]:
+    """What says the same, asked together with what is asked next (`hot.Hot.later`)."""
     keys = {tx.keys.key_hash(address.key): address.key for address in addresses}
-    found = _people(tx, _BY_HASH, {"hashes": sorted(keys)}, {"stream": stream, "sender": sender})
-    return {keys[digest]: person for digest, person in found}
+    answer = _people(tx, _BY_HASH, {"hashes": sorted(keys)}, {"stream": stream, "sender": sender})
+    return lambda: {keys[digest]: person for digest, person in answer()}
 
 
 def look_up_subjects(tx: Tx, ids: Iterable[int], stream: str, sender: str) -> dict[int, Person]:
     """The same for subjects that are known already, by subject id."""
     found = _people(tx, _BY_ID, {"ids": sorted(set(ids))}, {"stream": stream, "sender": sender})
-    return {person.subject: person for _, person in found}
+    return {person.subject: person for _, person in found()}
 
 
 def address_of(tx: Tx, of_subject: int) -> Address | None:
@@ -272,11 +281,11 @@ def _takes_all(payload: bytes | None) -> bool:
 
 def _people(
     tx: Tx, statement: Any, wanted: Mapping[str, Sequence[Any]], params: Mapping[str, str]
-) -> Iterable[tuple[bytes, Person]]:
+) -> Callable[[], Iterable[tuple[bytes, Person]]]:
     hot = compile_once(statement, tx.dialect)
     ((name, values),) = wanted.items()
-    for chunk in subjects.chunks(values):
-        yield from _merge(hot.rows(tx, {**params, name: chunk}))
+    answers = [hot.later(tx, {**params, name: chunk}) for chunk in subjects.chunks(values)]
+    return lambda: chain.from_iterable(_merge(answer()) for answer in answers)
 
 
 def _merge(rows: Iterable[Row]) -> Iterable[tuple[bytes, Person]]:

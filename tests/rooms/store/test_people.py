@@ -165,6 +165,10 @@ def test_a_look_up_is_one_statement_whatever_the_number(store, engine):
             self.statements += 1
             return self.cursor.execute(*arguments)
 
+        def later(self, *arguments):
+            self.statements += 1
+            return self.cursor.later(*arguments)
+
     def counted(tx):
         import dataclasses
 

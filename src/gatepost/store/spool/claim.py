@@ -13,7 +13,7 @@ claiming are passed over.
 *Fails:* whatever the decision raises; then nothing is claimed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -131,12 +131,15 @@ def _lane(tx: Tx, job: ClaimJob, lane: int, limit: int) -> list[hot.Row]:
     """The rows of one lane whose turn it is, those that waited longest first."""
     found: list[hot.Row] = []
     waiting = (_ABANDONED, _READY, _DEFERRED) if job.take_up(tx.now) else (_READY, _DEFERRED)
-    for statement in waiting if limit else ():
-        query = hot.compile_once(statement, tx.dialect)
-        for upstream in job.upstreams:
-            found += query.rows(
-                tx, {"upstream": upstream, "lane": lane, "now": tx.now_ms, "limit": limit}
-            )
+    answers = [
+        hot.compile_once(statement, tx.dialect).later(
+            tx, {"upstream": upstream, "lane": lane, "now": tx.now_ms, "limit": limit}
+        )
+        for statement in (waiting if limit else ())
+        for upstream in job.upstreams
+    ]
+    for answer in answers:
+        found += answer()
     found.sort(key=itemgetter(_NEXT_ATTEMPT, 0))
     return found[:limit]
 
@@ -160,9 +163,11 @@ def _reviews(tx: Tx, job: ClaimJob, groups: Iterable[list[Claimed]]) -> list[Rev
     """Per submission what a decision needs; the ledger is asked once per stream."""
     groups = list(groups)
     heads = [rows[0].submission for rows in groups]
+    look_up = _look_up(tx, job, groups)
+    frozen_senders = campaigns.frozen_senders_later(tx)
     stopped = campaigns.stopped(tx, (head.campaign for head in heads if head.campaign))
-    frozen = campaigns.frozen_senders(tx)
-    persons = _persons(tx, job, groups)
+    frozen = frozen_senders()
+    persons = {group: answer() for group, answer in look_up.items()}
     return [
         Review(
             now=tx.now,
@@ -176,9 +181,9 @@ def _reviews(tx: Tx, job: ClaimJob, groups: Iterable[list[Claimed]]) -> list[Rev
     ]
 
 
-def _persons(
+def _look_up(
     tx: Tx, job: ClaimJob, groups: Iterable[list[Claimed]]
-) -> dict[tuple[str, str], Mapping[str, Person]]:
+) -> dict[tuple[str, str], Callable[[], Mapping[str, Person]]]:
     wanted: dict[tuple[str, str], dict[str, Address]] = {}
     for rows in groups:
         head = rows[0].submission
@@ -187,7 +192,7 @@ def _persons(
                 (row.recipient.address.key, row.recipient.address) for row in rows
             )
     return {
-        group: people.look_up(tx, list(addresses.values()), *group)
+        group: people.look_up_later(tx, list(addresses.values()), *group)
         for group, addresses in wanted.items()
     }
 

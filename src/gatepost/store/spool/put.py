@@ -12,7 +12,7 @@ does not wait behind all of a large one.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -80,9 +80,9 @@ class _Decided(NamedTuple):
 
 def put(tx: Tx, jobs: Sequence[PutJob]) -> list[PutResult]:
     """Accepts all `jobs`; one result per job, in their order."""
+    ids = allocate_ids(tx, sum(_drafts_of(job) for job in jobs))
     decided = _decide(tx, jobs)
     subjects = _make_subjects(tx, decided)
-    ids = allocate_ids(tx, sum(len(one.drafts) for one in decided))
     heads: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     results = []
@@ -109,16 +109,25 @@ PUT: BatchOp[PutJob, PutResult] = BatchOp("put", put)
 def allocate_ids(tx: Tx, count: int) -> Iterator[int]:
     """That many new ids for recipients, ascending."""
     if tx.dialect == "postgresql":
-        numbers = hot.compile_once(_NUMBERS, tx.dialect).rows(tx, {"count": count})
-        return iter(sorted(row[0] for row in numbers))
+        return _ascending(hot.compile_once(_NUMBERS, tx.dialect).later(tx, {"count": count}))
     highest = hot.compile_once(_HIGHEST, tx.dialect).rows(tx, {})[0][0]
     return iter(range(highest + 1, highest + 1 + count))
 
 
+def _ascending(numbers: Callable[[], list[hot.Row]]) -> Iterator[int]:
+    yield from sorted(row[0] for row in numbers())
+
+
+def _drafts_of(job: PutJob) -> int:
+    return len(job.envelope.recipients) + len(job.envelope.refused)
+
+
 def _decide(tx: Tx, jobs: Sequence[PutJob]) -> list[_Decided]:
-    persons = _look_up(tx, jobs)
-    entered = campaigns.enter(tx, [wish for job in jobs if (wish := _wish(job))])
-    frozen = campaigns.frozen_senders(tx)
+    look_up = _look_up(tx, jobs)
+    enter = campaigns.enter_later(tx, [wish for job in jobs if (wish := _wish(job))])
+    frozen_senders = campaigns.frozen_senders_later(tx)
+    persons = {group: answer() for group, answer in look_up.items()}
+    entered, frozen = enter(), frozen_senders()
     sighted = [(job.arrival.client.name, job.sighting) for job in jobs if job.sighting]
     seen = iter(sightings.count(tx, sighted))
     decided = []
@@ -134,13 +143,15 @@ def _decide(tx: Tx, jobs: Sequence[PutJob]) -> list[_Decided]:
             seen_in_window=next(seen) if job.sighting else 0,
         )
         drafts = job.decide(snapshot)
-        if len(drafts) != len(job.envelope.recipients) + len(job.envelope.refused):
+        if len(drafts) != _drafts_of(job):
             raise ValueError("a decision has one draft for each recipient, also those refused")
         decided.append(_Decided(job, known, campaign and campaign.id, drafts))
     return decided
 
 
-def _look_up(tx: Tx, jobs: Sequence[PutJob]) -> dict[tuple[str, str], dict[str, Person]]:
+def _look_up(
+    tx: Tx, jobs: Sequence[PutJob]
+) -> dict[tuple[str, str], Callable[[], dict[str, Person]]]:
     """What the ledger knows, asked once for all jobs of one stream."""
     wanted: dict[tuple[str, str], dict[str, Address]] = {}
     for job in jobs:
@@ -149,7 +160,7 @@ def _look_up(tx: Tx, jobs: Sequence[PutJob]) -> dict[tuple[str, str], dict[str, 
             for recipient in job.envelope.recipients:
                 group[recipient.address.key] = recipient.address
     return {
-        group: people.look_up(tx, list(addresses.values()), *group)
+        group: people.look_up_later(tx, list(addresses.values()), *group)
         for group, addresses in wanted.items()
     }
 
