@@ -20,16 +20,28 @@ from functools import partial
 from pathlib import Path
 
 from gatepost.app import rejects
+from gatepost.app.looking import Looking
 from gatepost.config import Settings
 from gatepost.consent.bases import Bases
 from gatepost.consent.retention import EVIDENCE_TERM, REQUEST, UNCONFIRMED, Terms
-from gatepost.store import complaint_cases, content, places, purging, retention, uses, written
+from gatepost.store import (
+    complaint_cases,
+    content,
+    looks,
+    places,
+    purging,
+    retention,
+    strangers,
+    uses,
+    written,
+)
 from gatepost.store.engine import Store, Tx
-from gatepost.store.retention import Due
+from gatepost.store.looks import STRANGERS, Look
+from gatepost.store.purging import Old
+from gatepost.store.retention import Due, Judged
 from gatepost.store.spool import quarantine
 
 DAILY = timedelta(days=1)
-_PAGE = 500  # submissions that are looked at together
 
 Advance = Callable[[int], None]
 
@@ -80,6 +92,7 @@ class Retention:
         self._now = store.now()
         # A link's age is that of its submission, so the row stays as long as the link works.
         self._rows = min("retention.verdicts", "links.lifetime", key=self._before)
+        self._looking = Looking(store, self._terms, bases)
         self._places: Counter[str] = Counter()
         self._unreachable: list[str] = []
 
@@ -88,7 +101,7 @@ class Retention:
         read = self._store.read_now
         rows = self._before(self._rows)
         silent = self._before("retention.campaigns")
-        due = [one for _, page in self._pages() for one in page]
+        due = self._due_people()
         submissions, recipients = read(partial(purging.count_submissions, finished_before=rows))
         over = read(partial(content.count_due, finished_before=self._before("retention.content")))
         steps = [
@@ -110,7 +123,7 @@ class Retention:
             ),
             self._step(
                 "no-record", "addresses of strangers", self._rows,
-                read(partial(retention.count_strangers, before=rows)),
+                self._count_strangers(),
             ),
         ]  # fmt: skip
         return Report(steps)
@@ -141,7 +154,7 @@ class Retention:
         campaigns = self._until_done(
             partial(purging.purge_campaigns, silent_before=silent), advance
         )
-        strangers = self._until_done(partial(retention.forget_strangers, before=rows), advance)
+        strangers = self._forget_strangers(advance)
         steps += [
             self._step("verdict-term", "submissions", self._rows, submissions),
             self._step("verdict-term", "recipients' rows", self._rows, recipients),
@@ -182,31 +195,63 @@ class Retention:
                 last=dates[-1] if dates else None,
             )
 
-    def _pages(self) -> Iterator[tuple[int, list[Due]]]:
-        """Who is due, page by page, as readers see it."""
-        after = 0  # what the ledger says of nobody stands under the subject 0
-        while True:
-            after, due = self._store.read_now(
-                partial(retention.find_due, terms=self._terms, bases=self._bases, after=after)
-            )
-            if not after:
-                return
-            yield after, due
+    def _due_people(self) -> list[Due]:
+        """Who is due, as readers see it."""
+        due: dict[int, Due] = {}
+        for page in self._looking.pages():
+            due.update((one.subject, one) for one in self._judge(page.people).due)
+        return list(due.values())
+
+    def _judge(self, people: Sequence[int]) -> Judged:
+        judge = partial(retention.judge, ids=people, terms=self._terms, bases=self._bases)
+        return self._store.read_now(judge)
 
     def _erase_people(self, advance: Advance) -> list[Due]:
         erased: list[Due] = []
-        for _, due in self._pages():
-            for start in range(0, len(due), retention.PAGE):
-                ids = [one.subject for one in due[start : start + retention.PAGE]]
+        for page in self._looking.pages():
+            judged = self._judge(page.people)
+            looks = [*judged.looks]
+            for start in range(0, len(judged.due), retention.PAGE):
+                ids = [one.subject for one in judged.due[start : start + retention.PAGE]]
                 people = self._store.read_now(partial(places.who_are, ids=ids))
                 count, unreachable = forget(self._store, people)
                 self._places += count
                 self._unreachable += unreachable
                 erase = partial(retention.erase_due, ids=ids, terms=self._terms, bases=self._bases)
                 done = self._store.write_now(erase)
-                erased += done
-                advance(len(done))
+                looks += done.looks
+                erased += done.due
+                advance(len(done.due))
+            self._looking.done(page, looks)
         return erased
+
+    def _count_strangers(self) -> int:
+        """How many addresses `_forget_strangers` would blank, as readers see it."""
+        read, rows = self._store.read_now, self._before(self._rows)
+        known: set[int] = set()
+        for page in self._looking.pages():
+            known.update(page.strangers)
+        for found in self._old_submissions():
+            ids = [old.id for old in found]
+            known.update(read(partial(strangers.of_mail, submissions=ids)))
+        after = 0
+        while page_of := read(partial(looks.strangers, after=after)):
+            known.update(page_of)
+            after = page_of[-1]
+        return len(read(partial(strangers.split, ids=sorted(known), before=rows)).idle)
+
+    def _forget_strangers(self, advance: Advance) -> int:
+        total, after, rows = 0, 0, self._before(self._rows)
+        while ids := self._store.read_now(partial(looks.strangers, after=after)):
+            after = ids[-1]
+            found = self._store.read_now(partial(strangers.split, ids=ids, before=rows))
+            over = set(ids) - set(found.later)
+            if over:
+                forget = partial(strangers.forget, idle=found.idle, looked_at=over)
+                done = self._store.write_now(forget)
+                total += done
+                advance(done)
+        return total
 
     def _forget_left_over(self) -> None:
         """What was on its way when its recipient was erased, and has arrived."""
@@ -220,19 +265,30 @@ class Retention:
             if not count["rows of mail blanked"]:
                 return
 
+    def _old_submissions(self) -> Iterator[Sequence[Old]]:
+        look = partial(purging.old_submissions, finished_before=self._before(self._rows))
+        after: int | None = 0
+        before: Sequence[Old] = ()
+        while after is not None:
+            found, after = self._store.read_now(partial(look, after=after))
+            if new := [old for old in found if old not in before]:
+                yield new
+            before = found
+
     def _purge_rows(self, before: datetime, advance: Advance) -> tuple[int, int]:
         submissions = recipients = 0
-        after = 0
-        look = partial(purging.old_submissions, finished_before=before, limit=_PAGE)
-        while found := self._store.read_now(partial(look, after=after)):
-            after = found[-1][0]
+        for found in self._old_submissions():
             for portion in _portions(found):
-                ids = [number for number, _ in portion]
-                gone = self._store.write_now(
-                    partial(purging.purge, submissions=ids, finished_before=before)
-                )
+                ids = [old.id for old in portion]
+                unknown = self._store.read_now(partial(strangers.of_mail, submissions=ids))
+
+                def purge(tx: Tx, ids: list[int] = ids, unknown: list[int] = unknown) -> int:
+                    looks.note(tx, [Look(STRANGERS, number) for number in unknown])
+                    return purging.purge(tx, ids, before)
+
+                gone = self._store.write_now(purge)
                 submissions += gone
-                recipients += sum(count for _, count in portion)
+                recipients += sum(old.recipients for old in portion)
                 advance(gone)
         return submissions, recipients
 
@@ -276,11 +332,11 @@ def _forget_mail(store: Store, people: Sequence[places.Who]) -> Counter[str]:
     return done
 
 
-def _portions(found: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+def _portions(found: Sequence[Old]) -> Iterator[list[Old]]:
     """Submissions that together have few recipients enough for one transaction."""
-    portion: list[tuple[int, int]] = []
+    portion: list[Old] = []
     for one in found:
-        if portion and sum(count for _, count in portion) + one[1] > purging.SLICE:
+        if portion and sum(old.recipients for old in portion) + one.recipients > purging.SLICE:
             yield portion
             portion = []
         portion.append(one)

@@ -141,6 +141,10 @@ class Bases:
             raise ValueError(f'"{name}" can only be made stricter: write "{row.lifetime}" or less')
         return Bases({**self._rows, name: replace(row, lifetime=lifetime)})
 
+    def __repr__(self) -> str:
+        """All rows: two tables that say the same are written the same."""
+        return f"Bases({sorted(self._rows.items())!r})"
+
     def find(self, name: str) -> Basis | None:
         """The basis of that name; `None` where there is none."""
         return self._rows.get(name)

@@ -17,13 +17,14 @@ the new consent needs it, with what was kept before.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from gatepost.consent.bases import Bases, Basis, Strength
 from gatepost.consent.evidence import EVIDENCE_KINDS, EventKind, Fact, TextState
 from gatepost.consent.standing import Grant, Standing
 from gatepost.mail.duration import Duration
 
+FOREVER = datetime.max.replace(tzinfo=UTC)
 _ASKING = frozenset({EventKind.REQUESTED, EventKind.TEXT_SHOWN})
 # A complaint ends a consent as a withdrawal does, and is when its proof is wanted most.
 _COUNTING = EVIDENCE_KINDS | {EventKind.COMPLAINED}
@@ -68,18 +69,26 @@ def expiry(facts: Iterable[Fact], last_used: datetime | None, terms: Terms) -> E
 def can_carry_mail(
     standing: Standing, ended: Sequence[datetime], bases: Bases, now: datetime
 ) -> bool:
-    """Whether any grant of a standing could carry bulk mail, now or later.
+    """Whether any grant of a standing could carry bulk mail, now or later."""
+    return carries_mail_until(standing, ended, bases, now) is not None
 
-    `ended` are the times of suppressions and of an erasure: grants must be newer. Whoever is in
-    doubt keeps the evidence: what a stream demands beyond the law is not looked at.
+
+def carries_mail_until(
+    standing: Standing, ended: Sequence[datetime], bases: Bases, now: datetime
+) -> datetime | None:
+    """Until when some grant of a standing could carry bulk mail; `None` if none can now.
+
+    `FOREVER` where no time ends it, but only what is still to be recorded. `ended` are the times
+    of suppressions and of an erasure: grants must be newer. Whoever is in doubt keeps the
+    evidence: what a stream demands beyond the law is not looked at.
     """
     floor = max([*ended, *([standing.withdrawn_at] if standing.withdrawn_at else [])], default=None)
-    return any(
-        (floor is None or grant.effective_at > floor)
-        and _counts(grant, bases.find(grant.basis))
-        and not _is_over(grant, standing, bases.find(grant.basis), now)
+    ends = [
+        _end_of(grant, standing, bases.find(grant.basis))
         for grant in standing.evidence()
-    )
+        if (floor is None or grant.effective_at > floor) and _counts(grant, bases.find(grant.basis))
+    ]
+    return max((end for end in ends if end is not None and now < end), default=None)
 
 
 def _time_of(fact: Fact) -> datetime:
@@ -94,9 +103,10 @@ def _counts(grant: Grant, basis: Basis | None) -> bool:
     return not (basis.strength is Strength.EXPLICIT and grant.text_state is TextState.NONE)
 
 
-def _is_over(grant: Grant, standing: Standing, basis: Basis | None, now: datetime) -> bool:
+def _end_of(grant: Grant, standing: Standing, basis: Basis | None) -> datetime | None:
+    """When the time of a grant is over; `None` where it has not begun."""
     if basis is None or basis.lifetime is None:
-        return False
+        return FOREVER
     start: datetime | None = grant.at
     if basis.while_active:
         uses = [standing.active_at, *(one.last_activity_at for one in standing.grants)]
@@ -105,4 +115,4 @@ def _is_over(grant: Grant, standing: Standing, basis: Basis | None, now: datetim
         start = max(grant.at, grant.ends_at)
     elif basis.strength is Strength.EXPLICIT:
         start = grant.effective_at
-    return start is None or now >= basis.lifetime.after(start)
+    return None if start is None else basis.lifetime.after(start)

@@ -355,6 +355,7 @@ PLACES: tuple[Place, ...] = (
     Place("signup", "nothing: a random id, streams and times"),
     Place("welcome", "nothing: a random id, streams and times"),
     Place("consent_use", "times of mail, by random id"),
+    Place("retention_look", "nothing: times and random ids"),
     Place("recipient", "address, replies, notes"),
     Place("submission", "senders, subjects and list headers of mail"),
     Place("content", "messages"),

@@ -12,37 +12,57 @@ In: moments before which things must have finished. Out: how much went; call unt
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, delete, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.store import uses
+from gatepost.store.subjects import chunks
 from gatepost.store.tables import mail as tables
 from gatepost.store.tables.mail import is_untold
 from gatepost.store.tables.uses import campaign_count
 from gatepost.store.times import to_ms
 from gatepost.store.transaction import Tx
 
+PAGE = 1000  # recipients that are looked at together
 SLICE = 5000  # recipients of one transaction, or one submission that has more
 
 _s, _r, _c = tables.submission.c, tables.recipient.c, tables.campaign.c
 
 
-def old_submissions(
-    tx: Tx, finished_before: datetime, after: int, limit: int
-) -> list[tuple[int, int]]:
-    """Submissions to be removed, with the number of their recipients, in the order of ids.
+class Old(NamedTuple):
+    """A submission to be removed, and how many recipients it has."""
 
-    No index leads to them (it would cost every submission), so this is for a reader.
+    id: int
+    recipients: int
+
+
+def old_submissions(
+    tx: Tx, finished_before: datetime, after: int, limit: int = PAGE
+) -> tuple[list[Old], int | None]:
+    """Submissions to be removed, and after which recipient's id to go on; `None` at the end.
+
+    No index leads to them (it would cost every submission), but recipients have ids in the order
+    of their arrival: once a submission came after that time, all later ones end after it, too.
+    One with many recipients may be found in two pages.
     """
-    query = (
-        select(_s.id, _s.recipients)
-        .where(_s.id > after, _is_over(finished_before))
-        .order_by(_s.id)
-        .limit(limit)
-    )
-    return [(row.id, row.recipients) for row in tx.connection.execute(query)]
+    page = select(_r.id, _r.submission).where(_r.id > after).order_by(_r.id).limit(limit)
+    rows = tx.connection.execute(page).all()
+    heads: dict[int, Any] = {}
+    for chunk in chunks(sorted({row.submission for row in rows})):
+        query = select(
+            _s.id, _s.recipients, _s.received_ms, _is_over(finished_before).label("is_over")
+        )
+        heads |= {row.id: row for row in tx.connection.execute(query.where(_s.id.in_(chunk)))}
+    found: dict[int, Old] = {}
+    for row in rows:
+        head = heads[row.submission]
+        if head.received_ms >= to_ms(finished_before):
+            return list(found.values()), None
+        if head.is_over:
+            found[head.id] = Old(head.id, head.recipients)
+    return list(found.values()), rows[-1].id if rows else None
 
 
 def purge(tx: Tx, submissions: Sequence[int], finished_before: datetime) -> int:

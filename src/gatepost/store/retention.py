@@ -3,11 +3,11 @@
 People are looked at a page at a time by a reader, which keeps nobody waiting. Whoever seems due
 is judged again in the transaction that erases them, with their row locked, so that a mail
 or a consent which came in between is seen. Evidence before its date is never touched (JU-23).
+Whoever is not due is told when to be looked at again (`looks`).
 
-In: terms, bases, the store's clock. Out: `Due` people; ERASED facts on record.
+In: people, terms, bases, the store's clock. Out: `Judged` people; ERASED facts on record.
 *Fails:* whatever the database raises.
-*Known limits:* a page of people who were mailed lately costs a look at their uses; of all
-others every fact is read each time.
+*Known limits:* of people who may get no mail any more every fact is read at a look.
 """
 
 from collections import defaultdict
@@ -15,24 +15,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, exists, func, select, update
+from sqlalchemy import and_, select
 
 from gatepost.consent import fold as folding
 from gatepost.consent.bases import Bases
-from gatepost.consent.evidence import ALL, EVIDENCE_KINDS, REST, EventKind, Fact
-from gatepost.consent.retention import REQUEST, Expiry, Terms, can_carry_mail, expiry
+from gatepost.consent.evidence import ALL, REST, EventKind, Fact
+from gatepost.consent.retention import (
+    FOREVER,
+    REQUEST,
+    UNCONFIRMED,
+    Expiry,
+    Terms,
+    carries_mail_until,
+    expiry,
+)
 from gatepost.store import people, subjects, uses
+from gatepost.store.looks import Look
 from gatepost.store.subjects import chunks
 from gatepost.store.tables.ledger import event, event_payload, standing, subject, suppression
-from gatepost.store.tables.mail import recipient
 from gatepost.store.tables.uses import consent_use
 from gatepost.store.times import from_ms, to_ms
 from gatepost.store.transaction import Tx
 
-PAGE = 500  # people who are judged together
+PAGE = 500  # people who are erased together
 
 _e, _p, _s, _u = event.c, event_payload.c, subject.c, consent_use.c
-_EVIDENCE = tuple(kind.value for kind in sorted(EVIDENCE_KINDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,46 +68,59 @@ class Kept:
     in_force: bool
 
 
-def find_due(tx: Tx, terms: Terms, bases: Bases, after: int) -> tuple[int, list[Due]]:
-    """The people due among the next page, and where the page after it begins (0: none)."""
-    mailed_since = to_ms(terms.evidence.before(tx.now))
-    lately = exists().where(_u.subject == _s.id, _u.last_ms > mailed_since)
-    proven = exists().where(_e.subject == _s.id, _e.kind.in_(_EVIDENCE), _p.event == _e.id)
-    page = list(
-        tx.connection.execute(
-            select(_s.id).where(_s.id > after).order_by(_s.id).limit(PAGE * 4)
-        ).scalars()
-    )
-    if not page:
-        return 0, []
-    candidates = select(_s.id).where(_s.id.between(page[0], page[-1]), proven, ~lately)
-    return page[-1], judge(tx, tx.connection.execute(candidates).scalars().all(), terms, bases)
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Whose evidence may go now, and when to look at some of the others.
+
+    Who is in neither has no evidence, or a consent that only something new can end.
+    """
+
+    due: Sequence[Due]
+    looks: Sequence[Look]
 
 
-def judge(tx: Tx, ids: Sequence[int], terms: Terms, bases: Bases) -> list[Due]:
-    """Those among `ids` whose evidence may go now."""
-    return [
-        Due(number, kept.expiry, asked)
-        for number, (kept, asked) in _look_at(tx, ids, terms, bases).items()
-        if kept.expiry is not None and not kept.in_force and kept.expiry.due <= tx.now
-    ]
+def judge(tx: Tx, ids: Sequence[int], terms: Terms, bases: Bases) -> Judged:
+    """Those among `ids` whose evidence may go now, and when to look at the others again."""
+    until = _in_force(tx, ids, bases, None)
+    looks = [Look(to_ms(end), number) for number, end in until.items() if end != FOREVER]
+    facts = _facts(tx, [number for number in ids if number not in until])
+    unused = {
+        number: found
+        for number, known in facts.items()
+        if (found := expiry(known, None, terms)) is not None
+    }
+    # Mail can only put the date off, unless nothing but a request is known.
+    ripe = [n for n, found in unused.items() if found.due <= tx.now or found.rule == UNCONFIRMED]
+    last = _last_used(tx, ripe)
+    due: list[Due] = []
+    for number, found in unused.items():
+        now = expiry(facts[number], last.get(number), terms) or found
+        if now.due <= tx.now:
+            due.append(Due(number, now, _has_asked(facts[number])))
+        else:
+            looks.append(Look(to_ms(now.due), number))
+    return Judged(due, looks)
 
 
 def kept_until(tx: Tx, number: int, terms: Terms, bases: Bases, at: datetime) -> Kept:
     """What keeps the evidence about one person, if they ask to be erased at `at`."""
-    found = _look_at(tx, [number], terms, bases, asked_at=at)
-    return found[number][0] if number in found else Kept(None, in_force=False)
+    known = _facts(tx, [number]).get(number)
+    if known is None:
+        return Kept(None, in_force=False)
+    last = _last_used(tx, [number]).get(number)
+    return Kept(expiry(known, last, terms), number in _in_force(tx, [number], bases, at))
 
 
-def erase_due(tx: Tx, ids: Sequence[int], terms: Terms, bases: Bases) -> list[Due]:
+def erase_due(tx: Tx, ids: Sequence[int], terms: Terms, bases: Bases) -> Judged:
     """Erases those among `ids` who are due in this very transaction; who they were."""
     subjects.lock(tx, ids)
-    due = judge(tx, ids, terms, bases)
+    judged = judge(tx, ids, terms, bases)
     people.record_for_subjects(
-        tx, [(one.subject, erasure(tx.now, one.rule, ALL, one.expiry.due)) for one in due]
+        tx,
+        [(one.subject, erasure(tx.now, one.rule, ALL, one.expiry.due)) for one in judged.due],
     )
-    forget_uses(tx, [one.subject for one in due])
-    return due
+    forget_uses(tx, [one.subject for one in judged.due])
+    return judged
 
 
 def erasure(at: datetime, rule: str, extent: str, due: datetime | None, note: str = "") -> Fact:
@@ -124,53 +144,12 @@ def forget_uses(tx: Tx, ids: Sequence[int]) -> None:
         tx.connection.execute(consent_use.delete().where(_u.subject.in_(chunk)))
 
 
-def forget_strangers(tx: Tx, before: datetime, limit: int = PAGE) -> int:
-    """Blanks addresses of subjects of whom nothing is on record; how many. Their links work on.
-
-    Mail to a stranger may need a subject for its links; without an event, its only trace is
-    the address.
-    """
-    idle = select(_s.id).where(_is_idle(before)).limit(limit)
-    ids = list(tx.connection.execute(idle).scalars())
-    if ids:
-        tx.connection.execute(update(subject).where(_s.id.in_(ids)).values(address=None))
-    return len(ids)
-
-
-def count_strangers(tx: Tx, before: datetime) -> int:
-    """How many addresses `forget_strangers` would blank now."""
-    query = select(func.count()).where(_is_idle(before))
-    return int(tx.connection.execute(query).scalar_one())
-
-
-def _is_idle(before: datetime) -> ColumnElement[bool]:
-    waiting = exists().where(recipient.c.finished_ms.is_(None), recipient.c.subject == _s.id)
-    return and_(
-        _s.address.is_not(None),
-        _s.created_ms < to_ms(before),
-        ~exists().where(_e.subject == _s.id),
-        ~waiting,
-    )
-
-
-def _look_at(
-    tx: Tx, ids: Sequence[int], terms: Terms, bases: Bases, asked_at: datetime | None = None
-) -> dict[int, tuple[Kept, bool]]:
-    """What keeps each of these people's evidence, and whether they asked to be erased."""
+def _last_used(tx: Tx, ids: Sequence[int]) -> dict[int, datetime]:
     if not ids:
         return {}
-    facts = _facts(tx, ids)
-    last = {
+    return {
         number: max(use.last for use in several)
         for number, several in uses.uses_of_many(tx, ids).items()
-    }
-    in_force = _in_force(tx, ids, bases, asked_at)
-    return {
-        number: (
-            Kept(expiry(known, last.get(number), terms), number in in_force),
-            _has_asked(known),
-        )
-        for number, known in facts.items()
     }
 
 
@@ -188,10 +167,12 @@ def _facts(tx: Tx, ids: Sequence[int]) -> dict[int, list[Fact]]:
     return found
 
 
-def _in_force(tx: Tx, ids: Sequence[int], bases: Bases, asked_at: datetime | None) -> set[int]:
-    """Who has a grant that could carry mail."""
+def _in_force(
+    tx: Tx, ids: Sequence[int], bases: Bases, asked_at: datetime | None
+) -> dict[int, datetime]:
+    """Who has a grant that could carry mail, and until when."""
     ended: dict[tuple[int, str], list[datetime]] = defaultdict(list)
-    found: set[int] = set()
+    found: dict[int, datetime] = {}
     for chunk in chunks(ids):
         gone = select(_s.id, _s.erased_ms).where(_s.id.in_(chunk), _s.erased_ms.is_not(None))
         erased = {number: from_ms(at) for number, at in tx.connection.execute(gone)}
@@ -207,8 +188,9 @@ def _in_force(tx: Tx, ids: Sequence[int], bases: Bases, asked_at: datetime | Non
         for number, sender, state in tx.connection.execute(query):
             ends = [*ended[number, sender], *ended[number, ""]]
             ends += [moment for moment in (erased.get(number), asked_at) if moment]
-            if can_carry_mail(folding.decode(state), ends, bases, tx.now):
-                found.add(number)
+            end = carries_mail_until(folding.decode(state), ends, bases, tx.now)
+            if end is not None:
+                found[number] = max(end, found.get(number, end))
     return found
 
 

@@ -17,7 +17,7 @@ from gatepost.consent.retention import Terms
 from gatepost.mail.address import parse
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason, Verdict
-from gatepost.store import clock, ledger, people, suppressions
+from gatepost.store import clock, ledger, looks, people, retention, suppressions
 from gatepost.store.engine import Store
 from gatepost.store.tables import mail as tables
 from support.command import CONFIG
@@ -88,7 +88,15 @@ class World:
         self.now += timedelta(days=days)
 
     def run(self):
+        """Those who are due are found, though not everybody is looked at."""
+        kept = self.wiring.settings.retention
+        terms = Terms(evidence=kept.evidence, unconfirmed=kept.unconfirmed)
+        everybody = self.store.read_now(lambda tx: looks.people_after(tx, 0))
         Retention(self.store, self.wiring.settings, self.wiring.policy.bases).run()
+        judged = self.store.read_now(
+            lambda tx: retention.judge(tx, everybody, terms, self.wiring.policy.bases)
+        )
+        assert judged.due == [], "overlooked"
 
     def record(self, who, fact):
         self.store.write_now(lambda tx: people.record(tx, parse(who), [fact]))

@@ -7,8 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from gatepost.consent.bases import Bases
 from gatepost.consent.evidence import EventKind, Fact
+from gatepost.consent.retention import Terms
 from gatepost.mail.address import parse
+from gatepost.mail.duration import Duration
 from gatepost.mail.recipient_state import State
 from gatepost.store import (
     acquaintance,
@@ -19,10 +22,14 @@ from gatepost.store import (
     complaint_rate,
     content,
     ledger,
+    looks,
     onward,
     people,
+    places,
     purging,
+    retention,
     signups,
+    strangers,
     suppressions,
     uses,
 )
@@ -47,6 +54,7 @@ FEW = [parse(f"p{number}@example.org") for number in range(1, 31)]
 MANY = [parse(f"p{number}@example.org") for number in range(1, PEOPLE // 60)]
 IDS = list(range(1, 31))
 LATE = timedelta(days=400)
+TERMS = Terms(evidence=Duration(months=24), unconfirmed=Duration(months=1))
 
 
 def claim(tx):
@@ -134,6 +142,18 @@ OFTEN = {
     "cursor of a webhook": lambda tx: onward.news(tx, 23, [EventKind.WITHDRAWN]),
     "on the way to a webhook": lambda tx: onward.waiting(tx, "hook1"),
     "a slice of old submissions": lambda tx: purging.purge(tx, [3, 4], tx.now),
+    "how far retention has come": lambda tx: looks.where(tx, "rules"),
+    "a page of everybody": lambda tx: looks.people_after(tx, 0),
+    "new events": lambda tx: looks.news(tx, 0),
+    "looks whose time has come": looks.due,
+    "possible strangers": looks.strangers,
+    "looks that were taken": lambda tx: looks.strike(tx, [looks.Look(1, 7)]),
+    "strangers among people": lambda tx: strangers.among(tx, IDS),
+    "strangers of mail": lambda tx: strangers.of_mail(tx, [3, 4]),
+    "whose address is of no use": lambda tx: strangers.split(tx, IDS, tx.now),
+    "a person's retention": lambda tx: retention.judge(tx, IDS, TERMS, Bases.built_in()),
+    "old submissions": lambda tx: purging.old_submissions(tx, tx.now, 0, 100),
+    "erased people who are still known": places.still_known,
     "acquaintance": lambda tx: acquaintance.known_to(tx, FEW[0], "acme"),
 }
 

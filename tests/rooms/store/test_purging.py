@@ -45,15 +45,13 @@ def later(store, days=1):
 
 def purge_all(store, before):
     count = after = 0
-    while True:
-        page = store.read_now(
+    while after is not None:
+        page, after = store.read_now(
             lambda tx, a=after: purging.old_submissions(tx, before, after=a, limit=1)
         )
-        if not page:
-            return count
-        after = page[-1][0]
-        ids = [number for number, _ in page]
+        ids = [old.id for old in page]
         count += store.write_now(lambda tx, i=ids: purging.purge(tx, i, before))
+    return count
 
 
 def test_counts_of_a_campaign_are_the_same_before_and_after(store, mailing):

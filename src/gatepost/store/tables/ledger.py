@@ -28,6 +28,14 @@ class Subject(SQLModel, table=True):
     """A person behind an address. The row outlives erasure; only `address` goes."""
 
     __tablename__ = "subject"
+    __table_args__ = (
+        Index(
+            "subject_erased",
+            "id",
+            sqlite_where=text("erased_ms IS NOT NULL"),
+            postgresql_where=text("erased_ms IS NOT NULL"),
+        ),
+    )
 
     id: int = Field(sa_column=Column(Id, primary_key=True, autoincrement=False))
     address_hash: bytes = Field(sa_column=Column(LargeBinary(16), nullable=False, unique=True))

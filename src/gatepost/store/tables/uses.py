@@ -41,6 +41,19 @@ class CampaignCount(SQLModel, table=True):
     recipients: int
 
 
+class RetentionLook(SQLModel, table=True):
+    """When a run of retention must look at a person: not before, and not without a row.
+
+    The time 0 asks whether there is nothing on record of them (`store/strangers.py`).
+    """
+
+    __tablename__ = "retention_look"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    at_ms: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    subject: int = Field(sa_column=Column(Id, primary_key=True, autoincrement=False))
+
+
 class WrittenFile(SQLModel, table=True):
     """A file with addresses that a command wrote beside the store, such as rejected rows."""
 
@@ -53,4 +66,5 @@ class WrittenFile(SQLModel, table=True):
 
 consent_use = table_of(ConsentUse)
 campaign_count = table_of(CampaignCount)
+retention_look = table_of(RetentionLook)
 written_file = table_of(WrittenFile)
