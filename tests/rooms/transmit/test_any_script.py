@@ -105,7 +105,7 @@ def check(up, outcomes):
 
 
 some_examples = settings(
-    max_examples=scale(25, 4000), deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=scale(25, 1000), deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -10,7 +10,7 @@ from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # many are made: freezing would treble the price of one
 class Case:
     """Everything a decision looks at; it looks at nothing else.
 

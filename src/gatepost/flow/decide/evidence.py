@@ -29,7 +29,7 @@ _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 _BOUNCES = frozenset({"hard-bounce", "soft-bounces"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # many are made: freezing would treble the price of one
 class Weighing:
     """The evidence for one case, weighed.
 

@@ -37,7 +37,7 @@ _UNMODIFIABLE_TO = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # many are made: freezing would treble the price of one
 class Finding:
     """What a rule found: the reason, and a disposition where the stream's does not apply."""
 
