@@ -20,6 +20,7 @@ from gatepost.store.turns import give_back, take_turn
 
 RETENTION = "retention"
 AGAIN = timedelta(hours=1)
+REST_SECONDS = 0.05  # between pages of people: the mail wants the processor, too
 _ROUNDS = 1000  # submissions' slices that are gathered in one turn
 
 
@@ -42,7 +43,7 @@ class Daily:
             return
         wiring = self._wiring()
         try:
-            work = Retention(self._store, wiring.settings, wiring.policy.bases)
+            work = Retention(self._store, wiring.settings, wiring.policy.bases, REST_SECONDS)
             report = await asyncio.to_thread(work.run)
         except Exception:
             again = partial(give_back, work=RETENTION, every=DAILY, again_in=AGAIN)

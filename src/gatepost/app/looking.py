@@ -9,6 +9,7 @@ In: the store, the rules. Out: `Page`s; what to remember, with the looks that co
 *Known limits:* somebody may be in several pages.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,8 +42,9 @@ class Page:
 class Looking:
     """One round, with what it remembers."""
 
-    def __init__(self, store: Store, terms: Terms, bases: Bases) -> None:
-        self._store = store
+    def __init__(self, store: Store, terms: Terms, bases: Bases, rest: float = 0.0) -> None:
+        """`rest` are the seconds between two pages of the round through everybody."""
+        self._store, self._rest = store, rest
         rules = repr((_JUDGEMENT, terms, bases)).encode()
         self._rules = blake2b(rules, digest_size=16, person=b"retention").hexdigest()
         self._unwritten = 0
@@ -56,6 +58,7 @@ class Looking:
             unknown = read(partial(strangers.among, ids=people)) if people else ()
             so_far = replace(so_far, after=people[-1] if people else None)
             yield Page(people, so_far, strangers=unknown)
+            time.sleep(self._rest)
         last = so_far.mark
         while page := read(partial(looks.news, mark=last)):
             last = page.last

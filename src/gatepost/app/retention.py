@@ -76,7 +76,8 @@ class Report:
 class Retention:
     """One run, by the settings and the clock of the moment it is made."""
 
-    def __init__(self, store: Store, settings: Settings, bases: Bases) -> None:
+    def __init__(self, store: Store, settings: Settings, bases: Bases, rest: float = 0.0) -> None:
+        """`rest` are seconds in which others get on, after every page of people."""
         kept = settings.retention
         self._store, self._bases = store, bases
         self._terms = Terms(evidence=kept.evidence, unconfirmed=kept.unconfirmed)
@@ -92,7 +93,7 @@ class Retention:
         self._now = store.now()
         # A link's age is that of its submission, so the row stays as long as the link works.
         self._rows = min("retention.verdicts", "links.lifetime", key=self._before)
-        self._looking = Looking(store, self._terms, bases)
+        self._looking = Looking(store, self._terms, bases, rest)
         self._places: Counter[str] = Counter()
         self._unreachable: list[str] = []
 

@@ -14,8 +14,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import BindParameter, bindparam, select
 
 from gatepost.consent import fold as folding
 from gatepost.consent.bases import Bases
@@ -30,6 +31,7 @@ from gatepost.consent.retention import (
     expiry,
 )
 from gatepost.store import people, subjects, uses
+from gatepost.store.hot import compile_once
 from gatepost.store.looks import Look
 from gatepost.store.subjects import chunks
 from gatepost.store.tables.ledger import event, event_payload, standing, subject, suppression
@@ -40,6 +42,14 @@ from gatepost.store.transaction import Tx
 PAGE = 500  # people who are erased together
 
 _e, _p, _s, _u = event.c, event_payload.c, subject.c, consent_use.c
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_ERASURES = select(_s.id, _s.erased_ms).where(_s.id.in_(_IDS), _s.erased_ms.is_not(None))
+_STOPS = select(suppression.c.subject, suppression.c.sender, suppression.c.since_ms).where(
+    suppression.c.subject.in_(_IDS), suppression.c.lifted_ms.is_(None)
+)
+_STANDINGS = select(standing.c.subject, standing.c.sender, standing.c.state).where(
+    standing.c.subject.in_(_IDS)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,19 +183,15 @@ def _in_force(
     """Who has a grant that could carry mail, and until when."""
     ended: dict[tuple[int, str], list[datetime]] = defaultdict(list)
     found: dict[int, datetime] = {}
+    erasures, stops, standings = (
+        compile_once(one, tx.dialect) for one in (_ERASURES, _STOPS, _STANDINGS)
+    )
     for chunk in chunks(ids):
-        gone = select(_s.id, _s.erased_ms).where(_s.id.in_(chunk), _s.erased_ms.is_not(None))
-        erased = {number: from_ms(at) for number, at in tx.connection.execute(gone)}
-        c = suppression.c
-        stopped = select(c.subject, c.sender, c.since_ms).where(
-            and_(c.subject.in_(chunk), c.lifted_ms.is_(None))
-        )
-        for number, sender, since_ms in tx.connection.execute(stopped):
+        few = {"ids": chunk}
+        erased = {number: from_ms(at) for number, at in erasures.rows(tx, few)}
+        for number, sender, since_ms in stops.rows(tx, few):
             ended[number, sender].append(from_ms(since_ms))
-        query = select(standing.c.subject, standing.c.sender, standing.c.state).where(
-            standing.c.subject.in_(chunk)
-        )
-        for number, sender, state in tx.connection.execute(query):
+        for number, sender, state in standings.rows(tx, few):
             ends = [*ended[number, sender], *ended[number, ""]]
             ends += [moment for moment in (erased.get(number), asked_at) if moment]
             end = carries_mail_until(folding.decode(state), ends, bases, tx.now)

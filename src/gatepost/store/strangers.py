@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import bindparam, exists, select, update
 
 from gatepost.store import looks
+from gatepost.store.hot import compile_once
 from gatepost.store.looks import STRANGERS, Look
 from gatepost.store.subjects import chunks
 from gatepost.store.tables.ledger import event, standing, subject
@@ -24,6 +25,12 @@ from gatepost.store.transaction import Tx
 
 _s, _r = subject.c, recipient.c
 _UNRECORDED = ~exists().where(event.c.subject == _s.id)
+_AMONG = select(_s.id).where(
+    _s.id.in_(bindparam("ids", expanding=True)),
+    _s.address.is_not(None),
+    ~exists().where(standing.c.subject == _s.id),  # first: it is the cheaper question
+    _UNRECORDED,
+)
 
 
 def of_mail(tx: Tx, submissions: Sequence[int]) -> list[int]:
@@ -45,12 +52,8 @@ def of_mail(tx: Tx, submissions: Sequence[int]) -> list[int]:
 
 def among(tx: Tx, ids: Sequence[int]) -> list[int]:
     """Those of `ids` of whom nothing is on record but their address."""
-    found: list[int] = []
-    unknown = ~exists().where(standing.c.subject == _s.id)  # first: it is the cheaper question
-    for chunk in chunks(ids):
-        query = select(_s.id).where(_s.id.in_(chunk), _s.address.is_not(None), unknown, _UNRECORDED)
-        found += tx.connection.execute(query).scalars()
-    return sorted(found)
+    hot = compile_once(_AMONG, tx.dialect)
+    return sorted(row[0] for chunk in chunks(ids) for row in hot.rows(tx, {"ids": chunk}))
 
 
 class Split(NamedTuple):
