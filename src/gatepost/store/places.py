@@ -118,8 +118,12 @@ def find(tx: Tx, people: Sequence[Who]) -> Found:
 def left_over(tx: Tx, limit: int = SLICE) -> Found:
     """Mail to erased people from before their erasure that still bears their address.
 
-    It was on the wire then, or was left to go. Reads the whole table: for a reader.
+    It was on the wire then, or was left to go. Reads the whole table, unless nobody was ever
+    erased: for a reader.
     """
+    erased = select(subject.c.address_hash).where(subject.c.erased_ms.is_not(None))
+    if tx.connection.execute(erased.limit(1)).first() is None:
+        return Found([])
     query = (
         select(
             _r.id,
@@ -135,6 +139,7 @@ def left_over(tx: Tx, limit: int = SLICE) -> Found:
             )
         )
         .where(
+            _r.address_hash.in_(erased),  # few: asking row by row reads people at random
             subject.c.erased_ms.is_not(None),
             _s.received_ms <= subject.c.erased_ms,
             _r.address != "",
