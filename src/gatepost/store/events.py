@@ -78,7 +78,8 @@ def _event_ids(tx: Tx, count: int) -> list[int]:
         return []
     if tx.dialect == "postgresql":
         numbers = tx.cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence('event', 'id')) FROM generate_series(1, %s)",
+            "SELECT nextval((SELECT pg_get_serial_sequence('event', 'id'))::regclass)"  # found once
+            " FROM generate_series(1, %s)",
             (count,),
         )
         return sorted(row[0] for row in numbers.fetchall())

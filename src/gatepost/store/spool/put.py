@@ -65,7 +65,8 @@ _UNSTAGE = delete(tables.content_staged).where(
 )
 _HIGHEST = select(func.coalesce(func.max(tables.recipient.c.id), 0))
 _NUMBERS = text(
-    "SELECT nextval(pg_get_serial_sequence('recipient', 'id')) FROM generate_series(1, :count)"
+    "SELECT nextval((SELECT pg_get_serial_sequence('recipient', 'id'))::regclass)"  # found once
+    " FROM generate_series(1, :count)"
 )
 
 
