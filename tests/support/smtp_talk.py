@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-PATIENCE_SECONDS = 20.0
+from support.scale import scale
+
+PATIENCE_SECONDS = scale(20.0, 300.0)
 
 
 @dataclass(frozen=True, slots=True)
