@@ -213,6 +213,11 @@ class Store:
         return self._clock.now()
 
     @property
+    def is_embedded(self) -> bool:
+        """Whether it is the SQLite file, whose pages this machine reads."""
+        return self._engine.dialect.name == "sqlite"
+
+    @property
     def trouble(self) -> StoreUnavailable | None:
         """Why the store does not do what it is asked; `None` while it does."""
         return self._healths[0].trouble or self._healths[1].trouble

@@ -91,9 +91,14 @@ def where(tx: Tx, rules: str) -> Round:
 
 def remember(tx: Tx, so_far: Round) -> None:
     """Goes on from here the next time."""
-    tx.connection.execute(delete(meta).where(meta.c.name == _NAME))
+    begin_anew(tx)
     row = {"name": _NAME, "value": json.dumps(asdict(so_far))}
     tx.connection.execute(insert(meta), row)
+
+
+def begin_anew(tx: Tx) -> None:
+    """Has the next run look at everybody: what is derived from events was made anew."""
+    tx.connection.execute(delete(meta).where(meta.c.name == _NAME))
 
 
 def people_after(tx: Tx, after: int) -> list[int]:

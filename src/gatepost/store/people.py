@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
+from resource import RUSAGE_THREAD, getrusage
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, select, text, update
+from sqlalchemy import and_, bindparam, delete, func, select, text, update
 
 from gatepost.consent import fold as folding
 from gatepost.consent.evidence import REST, EventKind, Fact
 from gatepost.consent.standing import NOTHING_KNOWN, Person, Standing, Suppression
 from gatepost.mail.address import Address, AddressError, parse
-from gatepost.store import recording, subjects, suppressions
+from gatepost.store import looks, recording, subjects, suppressions
 from gatepost.store.hot import Row, compile_once
+from gatepost.store.looks import Look
 from gatepost.store.recording import (
     UnknownSubject,
     record,
@@ -56,6 +58,7 @@ __all__ = [
     "record_for_subjects",
     "record_many",
     "recorded_facts",
+    "touch",
     "withdrawals_after",
     "withdrawals_mark",
 ]
@@ -85,6 +88,10 @@ _PERSON = select(
 )
 _BY_HASH = _PERSON.where(subject.c.address_hash.in_(bindparam("hashes", expanding=True)))
 _BY_ID = _PERSON.where(subject.c.id.in_(bindparam("ids", expanding=True)))
+# The same pages, without a word of what is in them.
+_TOUCH = _BY_HASH.with_only_columns(
+    func.count(subject.c.erased_ms), func.count(standing.c.state), func.count(suppression.c.scope)
+)
 _FACTS = (
     select(event.c.subject, event_payload.c.payload)
     .select_from(event.join(event_payload, event_payload.c.event == event.c.id))
@@ -153,6 +160,16 @@ def look_up_later(
     keys = {tx.keys.key_hash(address.key): address.key for address in addresses}
     answer = _people(tx, _BY_HASH, {"hashes": sorted(keys)}, {"stream": stream, "sender": sender})
     return lambda: {keys[digest]: person for digest, person in answer()}
+
+
+def touch(tx: Tx, addresses: Sequence[Address], stream: str, sender: str) -> int:
+    """Reads what `look_up` would; how many blocks came from the disk, and not out of a cache."""
+    hashes = sorted(tx.keys.key_hash(address.key) for address in addresses)
+    before = getrusage(RUSAGE_THREAD).ru_inblock
+    hot = compile_once(_TOUCH, tx.dialect)
+    for chunk in subjects.chunks(hashes):
+        hot.rows(tx, {"stream": stream, "sender": sender, "hashes": chunk})
+    return getrusage(RUSAGE_THREAD).ru_inblock - before
 
 
 def look_up_subjects(tx: Tx, ids: Iterable[int], stream: str, sender: str) -> dict[int, Person]:
@@ -229,6 +246,7 @@ def rebuild(tx: Tx) -> int:
         tx.connection.execute(text("LOCK TABLE event IN SHARE ROW EXCLUSIVE MODE"))
     tx.connection.execute(delete(standing))
     tx.connection.execute(delete(suppression))
+    looks.begin_anew(tx)
     hot = compile_once(_REPLAY, tx.dialect)
     count = mark = 0
     while rows := hot.rows(tx, {"mark": mark}):
@@ -241,6 +259,7 @@ def rebuild(tx: Tx) -> int:
 def rebuild_subjects(tx: Tx, ids: Sequence[int]) -> None:
     """The same for some people, and the time of their erasure; of nobody else."""
     known = subjects.lock(tx, ids)
+    looks.note(tx, [Look(tx.now_ms, of_subject) for of_subject in known])
     for of_subject in ids:
         recording.forget_derived(tx, of_subject)
     replay = compile_once(_REPLAY_SOME, tx.dialect)

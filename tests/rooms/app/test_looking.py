@@ -105,6 +105,19 @@ def test_other_rules_begin_anew_with_everybody(world, terms, bases):
     assert world.go(terms, bases) == []
 
 
+def test_what_was_derived_anew_is_looked_at(world):
+    world.record(ANNA, granted(at=START))
+    world.record(BO, granted(at=START))
+    world.now += timedelta(hours=2)
+    world.go()
+    anna, bo = world.subject(ANNA), world.subject(BO)
+    world.store.write_now(lambda tx: people.rebuild_subjects(tx, [anna]))
+    assert world.go() == [anna]
+    assert world.go() == []
+    world.store.write_now(people.rebuild)
+    assert world.go() == sorted([anna, bo])
+
+
 def test_a_round_that_was_broken_off_goes_on(world, monkeypatch):
     monkeypatch.setattr(looks, "PAGE", 1)
     monkeypatch.setattr(looking, "_UNWRITTEN", 1)

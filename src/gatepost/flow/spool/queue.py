@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from gatepost import houselog, maillog
+from gatepost.flow.spool.ahead import Ahead
 from gatepost.flow.spool.fresh import FreshWithdrawals
 from gatepost.mail.recipient_state import State
 from gatepost.store.clock import elapsed
@@ -83,6 +84,7 @@ class Queue:
     ) -> None:
         self.holder = holder
         self.fresh = FreshWithdrawals()
+        self._ahead = Ahead(store)
         self._store = store
         self._lease = lease
         self._young_seconds = lease.total_seconds() / 2
@@ -110,6 +112,8 @@ class Queue:
 
     async def put(self, job: PutJob) -> PutResult:
         """Accepts a submission; it is durable on return."""
+        if self._ahead.pays(job):
+            await self._ahead.read(job)
         asked_at = elapsed()
         result = await self._store.batch(PUT, job)
         self._held.update((row.id, asked_at) for row in result.claimed)

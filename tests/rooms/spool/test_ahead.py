@@ -1,0 +1,76 @@
+"""Reading ahead: for large mailings, and seldom while the disk is not needed."""
+
+from itertools import chain
+
+import pytest
+
+from gatepost.flow.spool import ahead
+from gatepost.flow.spool.ahead import Ahead
+from gatepost.mail.address import parse
+from gatepost.store import people
+from support.consents import granted
+from support.submissions import submission
+
+MANY = [f"p{number}@example.org" for number in range(600)]
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    """Says how much came from the disk; the people of each portion are told."""
+
+    class Told(list):
+        number = 0
+
+    told = Told()
+    touch = people.touch
+
+    def touched(tx, addresses, stream, sender):
+        touch(tx, addresses, stream, sender)
+        told.append([address.given for address in addresses])
+        return told.number
+
+    monkeypatch.setattr(ahead.people, "touch", touched)
+    return told
+
+
+def test_only_many_recipients_with_consents_in_an_embedded_store_pay(store):
+    reader = Ahead(store)
+    many = submission(*MANY, needs_standing=True)
+    assert reader.pays(many) is store.is_embedded
+    assert not reader.pays(submission(*MANY[:19], needs_standing=True))
+    assert not reader.pays(submission(*MANY, needs_standing=False))
+
+
+async def test_every_mailing_is_read_while_the_disk_is_needed(store, blocks):
+    reader, mailing = Ahead(store), submission(*MANY, needs_standing=True)
+    blocks.number = 8
+    assert [await reader.read(mailing) for _ in range(3)] == [True] * 3
+    assert sorted(chain.from_iterable(blocks)) == sorted(MANY * 3)
+    assert max(map(len, blocks)) == ahead.PORTION
+
+
+async def test_one_in_a_while_is_read_while_it_is_not(store, blocks):
+    reader, mailing = Ahead(store), submission(*MANY, needs_standing=True)
+    read = [await reader.read(mailing) for _ in range(ahead.EVERY + 1)]
+    assert read == [True, *[False] * (ahead.EVERY - 1), True]
+
+
+async def test_a_store_that_is_away_keeps_nothing_from_being_accepted(store):
+    reader, mailing = Ahead(store), submission(*MANY, needs_standing=True)
+    store.close()
+    assert await reader.read(mailing)
+
+
+def test_touching_reads_what_a_decision_reads(store):
+    """Of a person who is known, of a stranger, and of nobody."""
+    anna, bo = parse("anna@example.org"), parse("bo@example.org")
+    store.write_now(lambda tx: people.record(tx, anna, [granted()]))
+
+    def touch(*addresses):
+        return store.read_now(lambda tx: people.touch(tx, addresses, "newsletter", "acme"))
+
+    assert touch(anna, bo) >= 0
+    assert touch() >= 0
+    assert store.read_now(
+        lambda tx: people.look_up(tx, [anna, bo], "newsletter", "acme")
+    ).keys() == {anna.key}
