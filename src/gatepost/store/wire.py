@@ -73,6 +73,11 @@ class Answer:
         result = self._result
         return result is not None and result.error_field(pq.DiagnosticField.SQLSTATE) is not None
 
+    @property
+    def has_committed(self) -> bool:
+        """Whether this was COMMIT, and the server did that: a failed transaction it rolls back."""
+        return bool(self._arrived().command_status == b"COMMIT")
+
     def arrive(self, result: Any) -> None:
         """Takes what the server said: first, where it says several things."""
         if self._result is None:
@@ -142,13 +147,16 @@ class Wire:
                 return
             waiting, self._waiting = self._waiting, []
             self.in_doubt = True
-            self._exchange([*waiting, Answer(self, "COMMIT", ())])
+            end = Answer(self, "COMMIT", ())
+            self._exchange([*waiting, end])
             self.in_doubt = False
         except BaseException:
             self.in_doubt = self.in_doubt and not any(answer.was_refused for answer in waiting)
             with suppress(psycopg.Error):
                 self._libpq.exec_(b"ROLLBACK")
             raise
+        if not end.has_committed:  # somebody went on after a failure, and all is undone
+            raise psycopg.errors.InFailedSqlTransaction("COMMIT was answered with ROLLBACK")
 
     def forget(self) -> None:
         """Does nothing of what waits."""

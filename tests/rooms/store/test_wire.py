@@ -1,6 +1,7 @@
 """The wire: what PostgreSQL is told together, in which order, and what comes of failures."""
 
 import threading
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -118,6 +119,21 @@ def test_a_statement_that_fails_takes_the_transaction_with_it(store, sql, value,
     assert kept(store) == [("test after", "x")]
 
 
+def test_who_goes_on_after_a_failure_does_not_hear_that_all_is_well(store):
+    """PostgreSQL answers such a COMMIT with ROLLBACK, which is no error (promise 1)."""
+
+    def op(tx):
+        tx.cursor.execute(PUT, ("test a", "x"))
+        with suppress(psycopg.Error):
+            tx.cursor.execute("SELECT 1 / 0")
+
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+        store.write_now(op)
+    assert kept(store) == []
+    store.write_now(lambda tx: tx.cursor.later(PUT, ("test b", "x")) and None)
+    assert kept(store) == [("test b", "x")]
+
+
 def test_what_stood_behind_a_failure_has_no_answer(store):
     def op(tx):
         bad = tx.cursor.later("SELECT 1 / %s", (0,))
@@ -126,7 +142,8 @@ def test_what_stood_behind_a_failure_has_no_answer(store):
             with pytest.raises(psycopg.Error):
                 answer()
 
-    store.read_now(op)
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+        store.read_now(op)
     assert store.read_now(lambda tx: tx.cursor.execute("SELECT 7").fetchone()) == (7,)
 
 
