@@ -212,13 +212,14 @@ class Retention:
         for page in self._looking.pages():
             judged = self._judge(page.people)
             looks = [*judged.looks]
-            for start in range(0, len(judged.due), retention.PAGE):
-                ids = [one.subject for one in judged.due[start : start + retention.PAGE]]
-                people = self._store.read_now(partial(places.who_are, ids=ids))
-                count, unreachable = forget(self._store, people)
-                self._places += count
-                self._unreachable += unreachable
-                erase = partial(retention.erase_due, ids=ids, terms=self._terms, bases=self._bases)
+            ids = [one.subject for one in judged.due]
+            people = self._store.read_now(partial(places.who_are, ids=ids))
+            count, unreachable = forget(self._store, people)  # reads all mail: of many at once
+            self._places += count
+            self._unreachable += unreachable
+            for start in range(0, len(ids), retention.SLICE):
+                some = ids[start : start + retention.SLICE]
+                erase = partial(retention.erase_due, ids=some, terms=self._terms, bases=self._bases)
                 done = self._store.write_now(erase)
                 looks += done.looks
                 erased += done.due

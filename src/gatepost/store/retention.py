@@ -39,7 +39,7 @@ from gatepost.store.tables.uses import consent_use
 from gatepost.store.times import from_ms, to_ms
 from gatepost.store.transaction import Tx
 
-PAGE = 500  # people who are erased together
+SLICE = 150  # people who are erased in one transaction, which takes 50 ms
 
 _e, _p, _s, _u = event.c, event_payload.c, subject.c, consent_use.c
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
