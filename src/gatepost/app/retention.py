@@ -132,7 +132,9 @@ class Retention:
     def run(self, advance: Advance = lambda _count: None) -> Report:
         """Does it; `advance` hears of every slice."""
         rows = self._before(self._rows)
-        self._until_done(uses.gather, lambda _count: None)
+        self._store.read_now(uses.touch)
+        while self._store.write_now(uses.gather):
+            self._store.read_now(uses.touch)
         over = self._until_done(
             partial(content.purge, finished_before=self._before("retention.content")), advance
         )

@@ -11,6 +11,7 @@ without a restart.
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import datetime
@@ -73,6 +74,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 _READERS = 2
+_TURNS_TO_EMPTY = 10  # until readers are out of the log
 _CLAIM_STORE = {
     "sqlite": sqlite.insert(meta).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(meta).on_conflict_do_nothing(),
@@ -199,8 +201,13 @@ class Store:
         try:
             with closing(self._engine.raw_connection()) as connection:
                 cursor = connection.cursor()
-                cursor.execute("PRAGMA busy_timeout=1000")  # who waits here keeps writers waiting
-                (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")  # most of it, beside the writers
+                cursor.execute("PRAGMA busy_timeout=50")  # who waits here keeps writers waiting
+                for _ in range(_TURNS_TO_EMPTY):
+                    (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    if not busy:
+                        break
+                    time.sleep(0.05)
         except Exception as error:
             trouble = classify(error)
             if trouble is Trouble.NONE:

@@ -46,7 +46,7 @@ from gatepost.store.tables.uses import consent_use
 from gatepost.store.times import from_ms, to_ms
 from gatepost.store.transaction import Tx
 
-SLICE = 5000  # recipients of one transaction, or one submission that has more
+SLICE = 1000  # recipients of one transaction, or one submission that has more
 
 _s, _r, _u = tables.submission.c, tables.recipient.c, consent_use.c
 _KEY = (_u.subject, _u.stream, _u.since_ms)
@@ -70,15 +70,35 @@ class Use:
     copies: int
 
 
+def touch(tx: Tx, limit: int = SLICE) -> int:
+    """Reads, for a reader, the rows that `gather` will change; how many there are already.
+
+    They lie all over a large table, and the writer should not have to wait for the disk.
+    """
+    waiting = select(_s.id, _s.recipients).where(is_ungathered()).order_by(_s.finished_ms)
+    query = (
+        select(func.count(_u.copies))
+        .select_from(
+            tables.submission.join(tables.recipient, _r.submission == _s.id).join(
+                consent_use, and_(_u.subject == _r.subject, _u.stream == _s.stream)
+            )
+        )
+        .where(_s.id.in_(_first(tx, waiting.limit(limit), limit)), _r.finished_ms > 0)
+    )
+    return int(tx.connection.execute(query).scalar_one())
+
+
 def gather(tx: Tx, limit: int = SLICE) -> int:
     """Adds finished deliveries to the uses; of how many submissions. Call until it says 0."""
-    waiting = (
-        select(_s.id, _s.recipients)
-        .where(is_ungathered())
-        .order_by(_s.finished_ms)
-        .limit(limit)
-        .with_for_update(key_share=True, skip_locked=True)
-    )
+    waiting = select(_s.id, _s.recipients).where(is_ungathered()).order_by(_s.finished_ms)
+    mine = waiting.limit(limit).with_for_update(key_share=True, skip_locked=True)
+    taken = _first(tx, mine, limit)
+    gather_submissions(tx, taken)
+    return len(taken)
+
+
+def _first(tx: Tx, waiting: Select[Any], limit: int) -> list[int]:
+    """The first submissions that together have so few recipients, or the first alone."""
     taken: list[int] = []
     rows = 0
     for number, recipients in tx.connection.execute(waiting):
@@ -86,8 +106,7 @@ def gather(tx: Tx, limit: int = SLICE) -> int:
             break
         taken.append(number)
         rows += recipients
-    gather_submissions(tx, taken)
-    return len(taken)
+    return taken
 
 
 def gather_submissions(tx: Tx, submissions: Sequence[int]) -> None:

@@ -117,6 +117,7 @@ OFTEN = {
     "welcomes": signups.settle_welcomes,
     "waiting welcomes": signups.waiting_welcomes,
     "uses": uses.gather,
+    "uses to be changed": uses.touch,
     "uses of a person": lambda tx: uses.uses_of(tx, 7),
     "queue list": queue.list_queue,
     "queue retry": lambda tx: queue.retry(tx, range(30_000, 30_100)),
