@@ -5,8 +5,8 @@ the memory that the system has for it, each of them costs reads from the disk, o
 other, while all other mail waits for the writer. So readers read the same pages first, several at
 once; then the writer finds them in the system's cache.
 
-Where everything is in memory this would cost nearly as much as the look-up for nothing, so it is
-done for one mailing in a while only, and for every one as long as that came upon the disk.
+Where everything is in memory this would cost nearly as much as the look-up for nothing, so a few of
+the recipients are tried first, and the others are read of only if that came upon the disk.
 
 In: jobs. Out: nothing; what is read may change before it is looked up, and only its place counts.
 *Fails:* never; what cannot be read ahead is looked up anyway.
@@ -24,7 +24,7 @@ from gatepost.store.spool.rows import PutJob
 
 FEWEST = 20  # recipients that are worth it
 PORTION = 250  # recipients that one reader reads at a time
-EVERY = 20  # of so many mailings one is read ahead while the disk is not needed
+TRIED = 20  # one recipient in so many is tried first
 
 
 class Ahead:
@@ -32,24 +32,22 @@ class Ahead:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._to_skip = 0
 
     def pays(self, job: PutJob) -> bool:
         """Whether `job` looks up enough for it."""
         enough = len(job.envelope.recipients) >= FEWEST
         return enough and job.needs_standing and self._store.is_embedded
 
-    async def read(self, job: PutJob) -> bool:
-        """Reads what `job` will look up, unless memory has had it of late; whether it did."""
-        if self._to_skip:
-            self._to_skip -= 1
-            return False
+    async def read(self, job: PutJob) -> int:
+        """Reads what `job` will look up, unless memory has it; of how many recipients it did."""
         wanted = [recipient.address for recipient in job.envelope.recipients]
         touch = partial(people.touch, stream=job.stream, sender=job.sender)
-        parts = (wanted[start : start + PORTION] for start in range(0, len(wanted), PORTION))
+        tried = len(wanted) // TRIED
         with suppress(StoreUnavailable):
-            blocks = await asyncio.gather(
+            if not await self._store.read(partial(touch, addresses=wanted[:tried])):
+                return tried
+            parts = (wanted[at : at + PORTION] for at in range(tried, len(wanted), PORTION))
+            await asyncio.gather(
                 *(self._store.read(partial(touch, addresses=part)) for part in parts)
             )
-            self._to_skip = 0 if any(blocks) else EVERY - 1
-        return True
+        return len(wanted)
