@@ -34,9 +34,6 @@ port = {{http_port}}
 [admin]
 port = {{admin_port}}
 
-[limits]
-min_free_disk = "1 MB"
-
 [store]
 url = "{{store_url}}"
 
