@@ -4,7 +4,7 @@
 # make soak   mixed load with faults for SECONDS, then the long versions of the tests' tables
 # make lint   ruff, mypy --strict, import-linter; pip-audit where its service is in reach
 # make bench  mail beside Postfix, Haraka and others, latency, gateways, clicks; eight minutes
-# make bench-growth   mail with 10 million people, 50 million events and 1 million queued; an hour
+# make bench-growth   mail with 10 million people, 50 million events and 1 million queued; half an hour
 # make docs   the pages that are made from the code
 # make screenshots   the pictures of README and guides
 

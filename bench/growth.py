@@ -1,7 +1,7 @@
 """Mail as store and queue grow: a gateway with a full store beside one with an empty store.
 
     make bench-growth                  10 million people, 50 million events, 1 million queued;
-                                       an hour, most of it for filling
+                                       half an hour, most of it for filling
     python bench/growth.py --people 1000000 --queued 100000
     python bench/growth.py --keep DIR  fills the stores in DIR, or finds them filled there
 
