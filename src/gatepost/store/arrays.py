@@ -11,12 +11,14 @@ casts: the text of the array; of long bytes, such as messages, the list itself, 
 
 from collections.abc import Callable, Sequence
 from struct import pack
-from typing import Any
+from typing import Any, TypeVar
 
 _SHORT_OCTETS = 64
 _BYTEA = 17  # https://www.postgresql.org/docs/current/catalog-pg-type.html
 _NULL = b"\xff\xff\xff\xff"  # a length that is none
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"'})
+
+W = TypeVar("W")
 
 
 def array(values: Sequence[Any]) -> str | list[Any]:
@@ -51,17 +53,20 @@ def _bytes(value: bytes) -> str:
     return f'"\\\\x{value.hex()}"'
 
 
-class _Writers(dict[type, Callable[[Any], str]]):
-    """What writes a value of each type; one derived from a known type is written as that."""
+class Writers(dict[type, Callable[[Any], W]]):
+    """What writes a value of each type; one derived from a known type is written as that.
 
-    def __missing__(self, kind: type) -> Callable[[Any], str]:
-        for known in (bool, int, str, bytes, bytearray, memoryview):
+    Where a type derives from another, such as bool from int, it stands before that.
+    """
+
+    def __missing__(self, kind: type) -> Callable[[Any], W]:
+        for known, write in self.items():
             if issubclass(kind, known):
-                return self[known]
-        raise TypeError(f"no array holds a {kind.__name__}")
+                return write
+        raise TypeError(f"PostgreSQL is given no {kind.__name__}")
 
 
-_WRITE = _Writers({
+_WRITE: Writers[str] = Writers({
     type(None): lambda _value: "NULL",
     bool: lambda value: "t" if value else "f",
     int: int.__repr__,

@@ -15,7 +15,7 @@ manages: `attach` sees to it that what waits goes before what SQLAlchemy sends.
 
 import re
 import select
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, Self
@@ -25,7 +25,7 @@ from psycopg import pq
 from psycopg.adapt import Transformer
 from sqlalchemy import Connection, Engine, event
 
-from gatepost.store.arrays import binary
+from gatepost.store.arrays import Writers, binary
 
 _KEPT = "gatepost.wire"  # where SQLAlchemy's connection has its wire
 _TEXT, _BINARY = pq.Format.TEXT, pq.Format.BINARY
@@ -301,17 +301,7 @@ def _array(value: Any) -> _Sent:
     return binary(value), _BINARY
 
 
-class _Writers(dict[type, Callable[[Any], _Sent]]):
-    """What makes of a value what is sent; one derived from a known type is sent as that."""
-
-    def __missing__(self, kind: type) -> Callable[[Any], _Sent]:
-        for known in (bool, int, str, bytes, bytearray, memoryview, list):
-            if issubclass(kind, known):
-                return self[known]
-        raise TypeError(f"nothing sends a {kind.__name__}")
-
-
-_WRITE: _Writers = _Writers({
+_WRITE: Writers[_Sent] = Writers({
     type(None): lambda _value: (None, _TEXT),
     bool: lambda value: (b"t" if value else b"f", _TEXT),
     int: lambda value: (int.__repr__(value).encode(), _TEXT),
