@@ -173,10 +173,7 @@ class Transaction:
         """Takes 250 where it `awaits_end`: what `take` would do."""
         self._position += 1
         self.wants = Want.NOTHING
-        reply = trouble.read(250, text.decode("utf-8", "replace"))
-        self._final = trouble.delivered(reply, dsn=self.wire.dsn)
-        if self._accepted < self._rcpts:
-            self._outcomes = [trouble.after_delivery(one) for one in self._outcomes]
+        self._delivered(250, text)
 
     def outcomes(self, rest: Outcome) -> Sequence[Outcome]:
         """One outcome per recipient; `rest` for those whom no reply decided."""
@@ -209,6 +206,9 @@ class Transaction:
         if code >= 300:
             self._final = self._refused(stage, code, text, used)
             return
+        self._delivered(code, text)
+
+    def _delivered(self, code: int, text: bytes) -> None:
         self._final = trouble.delivered(_reply(code, text), dsn=self.wire.dsn)
         if self._accepted < self._rcpts:
             self._outcomes = [trouble.after_delivery(one) for one in self._outcomes]

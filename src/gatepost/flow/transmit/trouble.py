@@ -190,23 +190,21 @@ def read(code: int, text: str) -> Reply:
 
     An enhanced code of another class than the basic code is left where it is (R5321-19).
     """
-    found = ""
-    lines = []
     text = text[:_MAX_TEXT]
     if text.isprintable():  # one line, as nearly all are
-        match = _ENHANCED.match(text)
-        if match is None or int(match[1]) != code // 100:
-            return Reply(code, "", text)
-        return Reply(code, match[0].rstrip(), text[match.end() :])
-    text = _CONTROLS.sub(" ", text.replace("\r", ""))
-    for line in text.split("\n"):
-        match = _ENHANCED.match(line)
-        if match and int(match.group(1)) == code // 100:
-            found = found or match.group().strip()
-            lines.append(line[match.end() :])
-        else:
-            lines.append(line)
-    return Reply(code, found, "\n".join(lines))
+        return Reply(code, *_part(code, text))
+    lines = _CONTROLS.sub(" ", text.replace("\r", "")).split("\n")
+    parted = [_part(code, line) for line in lines]
+    found = next((enhanced for enhanced, _ in parted if enhanced), "")
+    return Reply(code, found, "\n".join([rest for _, rest in parted]))
+
+
+def _part(code: int, line: str) -> tuple[str, str]:
+    """The enhanced code of a line, if it belongs to the basic code, and the rest."""
+    match = _ENHANCED.match(line)
+    if match is None or int(match[1]) != code // 100:
+        return "", line
+    return match[0].rstrip(), line[match.end() :]
 
 
 def reply_for(stage: Stage, error: BaseException) -> Reply:
