@@ -82,15 +82,17 @@ def engine(request):
 
 
 @pytest.fixture
+def postgres_url(postgres_server):
+    """Where to open a new store on PostgreSQL."""
+    url = postgres_server.database()
+    yield url
+    postgres_server.drop(url)
+
+
+@pytest.fixture
 def store_url(engine, request):
     """Where to open a new store on this engine: "" or a PostgreSQL URL."""
-    if engine == "sqlite":
-        yield ""
-        return
-    server = request.getfixturevalue("postgres_server")
-    url = server.database()
-    yield url
-    server.drop(url)
+    return "" if engine == "sqlite" else request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture

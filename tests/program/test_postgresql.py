@@ -3,8 +3,6 @@
 import shutil
 import threading
 
-import pytest
-
 from support.consents import granted, withdrawn
 from support.program import Program
 from support.upstream import Script, Slow, UpstreamThread
@@ -14,17 +12,12 @@ PEOPLE = [f"reader{number}@example.org" for number in range(600)]
 GONE = PEOPLE[::20]
 
 
-@pytest.fixture
-def url(postgres_server):
-    made = postgres_server.database()
-    yield made
-    postgres_server.drop(made)
-
-
-def test_kill_9_in_the_middle_of_a_mailing(tmp_path, url):
+def test_kill_9_in_the_middle_of_a_mailing(tmp_path, postgres_url):
     """What the dead process had claimed is taken up at its next start, not after the lease."""
     with UpstreamThread(Script(steps={"DOT": Slow(0.02, "250 2.0.0 ok")})) as upstream:
-        gateway = Program(tmp_path, upstream_port=upstream.port, connections=4, store_url=url)
+        gateway = Program(
+            tmp_path, upstream_port=upstream.port, connections=4, store_url=postgres_url
+        )
         gateway.record(
             {a: [granted()] for a in PEOPLE} | {a: [granted(), withdrawn()] for a in GONE}
         )
@@ -43,13 +36,13 @@ def test_kill_9_in_the_middle_of_a_mailing(tmp_path, url):
         assert len(twice) <= 4 * 64
 
 
-def test_a_second_gateway_leaves_alone_what_the_first_is_sending(tmp_path, url):
+def test_a_second_gateway_leaves_alone_what_the_first_is_sending(tmp_path, postgres_url):
     with UpstreamThread(Script(steps={"DOT": Slow(0.3, "250 2.0.0 ok")})) as upstream:
         folders = [tmp_path / "first", tmp_path / "second"]
         for folder in folders:
             folder.mkdir()
         first, second = (
-            Program(folder, upstream_port=upstream.port, connections=1, store_url=url)
+            Program(folder, upstream_port=upstream.port, connections=1, store_url=postgres_url)
             for folder in folders
         )
         first.record({address: [granted()] for address in PEOPLE})
@@ -73,9 +66,9 @@ def test_a_second_gateway_leaves_alone_what_the_first_is_sending(tmp_path, url):
         assert set(copies(upstream).values()) == {1}
 
 
-def test_a_server_that_goes_away_and_comes_back(tmp_path, postgres_server, url):
+def test_a_server_that_goes_away_and_comes_back(tmp_path, postgres_server, postgres_url):
     with UpstreamThread() as upstream:
-        gateway = Program(tmp_path, upstream_port=upstream.port, store_url=url)
+        gateway = Program(tmp_path, upstream_port=upstream.port, store_url=postgres_url)
         gateway.record({address: [granted()] for address in PEOPLE[:3]})
         with gateway:
             assert send(gateway, PEOPLE[:1], mail("Before"))[0] == 250
@@ -100,10 +93,14 @@ def test_a_server_that_goes_away_and_comes_back(tmp_path, postgres_server, url):
             assert PEOPLE[1] not in copies(upstream)
 
 
-def test_outcomes_survive_an_outage_in_the_middle_of_a_mailing(tmp_path, postgres_server, url):
+def test_outcomes_survive_an_outage_in_the_middle_of_a_mailing(
+    tmp_path, postgres_server, postgres_url
+):
     """Copies that are on the wire when the store goes away are not sent twice."""
     with UpstreamThread(Script(steps={"DOT": Slow(0.02, "250 2.0.0 ok")})) as upstream:
-        gateway = Program(tmp_path, upstream_port=upstream.port, connections=2, store_url=url)
+        gateway = Program(
+            tmp_path, upstream_port=upstream.port, connections=2, store_url=postgres_url
+        )
         gateway.record({address: [granted()] for address in PEOPLE[:300]})
         with gateway:
             assert send(gateway, PEOPLE[:300], mail("Outage"))[0] == 250

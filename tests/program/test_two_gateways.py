@@ -20,13 +20,6 @@ from support.upstream import Upstream
 from support.watching import mail
 
 
-@pytest.fixture
-def url(postgres_server):
-    made = postgres_server.database()
-    yield made
-    postgres_server.drop(made)
-
-
 @pytest.fixture(autouse=True)
 def nobody_looks_by_themselves(monkeypatch):
     monkeypatch.setattr(outbound, "IDLE_SECONDS", 3600.0)
@@ -55,15 +48,15 @@ async def soon(holds):
             await asyncio.sleep(0.02)
 
 
-async def test_the_bell_wakes_the_other(tmp_path, url):
+async def test_the_bell_wakes_the_other(tmp_path, postgres_url):
     ann = parse("ann@example.org")
     async with Upstream() as upstream:
-        async with gateway(tmp_path / "first", url, upstream.port):
+        async with gateway(tmp_path / "first", postgres_url, upstream.port):
             pass  # makes the keys
         shutil.copytree(tmp_path / "first" / "data" / "keys", tmp_path / "second" / "data" / "keys")
         async with (
-            gateway(tmp_path / "first", url, upstream.port) as first,
-            gateway(tmp_path / "second", url, upstream.port) as second,
+            gateway(tmp_path / "first", postgres_url, upstream.port) as first,
+            gateway(tmp_path / "second", postgres_url, upstream.port) as second,
         ):
             subject = await first.store.write(lambda tx: people.record(tx, ann, [granted()]))
             # Put without a claim, as by a gateway that has no room: whoever hears it sends it.

@@ -19,15 +19,8 @@ ANN = parse("ann@kund.example")
 
 
 @pytest.fixture
-def url(postgres_server):
-    made = postgres_server.database()
-    yield made
-    postgres_server.drop(made)
-
-
-@pytest.fixture
-def store(url, tmp_path):
-    with Store.open(url, tmp_path / "data") as opened:
+def store(postgres_url, tmp_path):
+    with Store.open(postgres_url, tmp_path / "data") as opened:
         yield opened
 
 
@@ -68,11 +61,11 @@ def deferred(store):
     return row.id
 
 
-def test_what_rings(store, url):
+def test_what_rings(store, postgres_url):
     held_id, late_id = held(store), deferred(store)
     (result,) = accept(store, submission("one@kund.example"))
     store.write_now(lambda tx: people.record(tx, ANN, [granted()]))
-    with heard_on(url) as rings:
+    with heard_on(postgres_url) as rings:
         for what, do in (
             (Ring.MAIL, lambda tx: spooled.retry(tx, [late_id])),
             (Ring.ENDINGS, lambda tx: people.record(tx, ANN, [withdrawn()])),
@@ -87,29 +80,29 @@ def test_what_rings(store, url):
         assert rings.get(timeout=30) is Ring.MAIL
 
 
-def test_what_is_nobody_elses_business_is_silent(store, url):
-    with heard_on(url) as rings:
+def test_what_is_nobody_elses_business_is_silent(store, postgres_url):
+    with heard_on(postgres_url) as rings:
         accept(store, submission("mine@kund.example", claim=True))
         store.write_now(lambda tx: people.record(tx, ANN, [granted()]))
         store.write_now(lambda tx: ring(tx, Ring.ENDINGS))
         assert rings.get(timeout=30) is Ring.ENDINGS, "it is the first"
 
 
-def test_what_was_rolled_back_has_not_rung(store, url):
+def test_what_was_rolled_back_has_not_rung(store, postgres_url):
     def fail(tx):
         ring(tx, Ring.MAIL)
         raise ValueError("no")
 
-    with heard_on(url) as rings:
+    with heard_on(postgres_url) as rings:
         with pytest.raises(ValueError, match="no"):
             store.write_now(fail)
         store.write_now(lambda tx: ring(tx, Ring.ENDINGS))
         assert rings.get(timeout=30) is Ring.ENDINGS
 
 
-def test_it_does_not_ring_all_the_time(store, url, monkeypatch):
+def test_it_does_not_ring_all_the_time(store, postgres_url, monkeypatch):
     monkeypatch.setattr(bell, "PAUSE_SECONDS", 3600.0)
-    with heard_on(url) as rings:
+    with heard_on(postgres_url) as rings:
         for _ in range(5):
             store.write_now(lambda tx: ring(tx, Ring.MAIL))
         store.write_now(lambda tx: ring(tx, Ring.ENDINGS))
@@ -117,9 +110,11 @@ def test_it_does_not_ring_all_the_time(store, url, monkeypatch):
         assert rings.get(timeout=30) is Ring.ENDINGS
 
 
-def test_after_the_server_was_away_it_is_heard_again(store, url, postgres_server, monkeypatch):
+def test_after_the_server_was_away_it_is_heard_again(
+    store, postgres_url, postgres_server, monkeypatch
+):
     monkeypatch.setattr(bell, "_AGAIN_SECONDS", (0.1,))
-    with heard_on(url) as rings:
+    with heard_on(postgres_url) as rings:
         postgres_server.down()
         postgres_server.up()
         assert {rings.get(timeout=30) for _ in Ring} == set(Ring), "who knows what was missed"

@@ -21,15 +21,8 @@ CUT = (
 
 
 @pytest.fixture
-def url(postgres_server):
-    url = postgres_server.database()
-    yield url
-    postgres_server.drop(url)
-
-
-@pytest.fixture
-def store(url, tmp_path):
-    with Store.open(url, tmp_path) as store:
+def store(postgres_url, tmp_path):
+    with Store.open(postgres_url, tmp_path) as store:
         yield store
 
 
@@ -186,17 +179,17 @@ def test_a_statement_is_prepared_once(store):
     assert store.write_now(op) == (1,)
 
 
-def test_a_connection_found_dead_is_replaced_though_all_goes_with_commit(store, url):
+def test_a_connection_found_dead_is_replaced_though_all_goes_with_commit(store, postgres_url):
     store.write_now(lambda tx: tx.cursor.later(PUT, ("test a", "x")))
-    with psycopg.connect(url, autocommit=True) as direct:
+    with psycopg.connect(postgres_url, autocommit=True) as direct:
         direct.execute(CUT)
     store.write_now(lambda tx: tx.cursor.later(PUT, ("test b", "x")))
     assert kept(store) == [("test a", "x"), ("test b", "x")]
 
 
-def test_what_the_server_refused_before_commit_is_done_again(store, url):
+def test_what_the_server_refused_before_commit_is_done_again(store, postgres_url):
     """A backend that ends while a statement waits for a lock has committed nothing."""
-    with psycopg.connect(url) as lock:
+    with psycopg.connect(postgres_url) as lock:
         lock.execute("LOCK TABLE meta IN ACCESS EXCLUSIVE MODE")
         runs = []
 
@@ -207,7 +200,7 @@ def test_what_the_server_refused_before_commit_is_done_again(store, url):
         writing = threading.Thread(target=store.write_now, args=(op,))
         writing.start()
         sql = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
-        with psycopg.connect(url, autocommit=True) as direct:
+        with psycopg.connect(postgres_url, autocommit=True) as direct:
             wait_until(lambda: runs and direct.execute(sql, runs[0]).fetchone()[0])
             direct.execute("SELECT pg_terminate_backend(%s)", runs[0])
             wait_until(lambda: len(runs) == 2)
@@ -217,9 +210,9 @@ def test_what_the_server_refused_before_commit_is_done_again(store, url):
     assert kept(store) == [("test 1", "x")]
 
 
-def test_what_may_have_been_committed_is_not_done_again(postgres_server, url, tmp_path):
+def test_what_may_have_been_committed_is_not_done_again(postgres_server, postgres_url, tmp_path):
     with Proxy(postgres_server.port) as proxy:
-        there = url.replace(f":{postgres_server.port}/", f":{proxy.port}/")
+        there = postgres_url.replace(f":{postgres_server.port}/", f":{proxy.port}/")
         with Store.open(there, tmp_path) as store:
             runs = []
 
