@@ -7,8 +7,12 @@ and the proportional set size: memory shared by several processes is counted onc
 """
 
 import os
-import threading
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from support.shift import Shift
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SAMPLE_SECONDS = 0.5
@@ -50,28 +54,17 @@ class Tree:
         return {pid: everybody[pid] for pid in ours}
 
 
-class Peak:
+class Peak(Shift):
     """Samples a tree's memory while it is entered; `highest` in bytes."""
 
     def __init__(self, tree):
+        super().__init__([self._sample])
         self._tree = tree
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
         self.highest = 0
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception):
-        self._over.set()
-        self._thread.join()
-
     def _sample(self):
-        while True:
-            self.highest = max(self.highest, self._tree.memory_bytes())
-            if self._over.wait(SAMPLE_SECONDS):
-                return
+        self.highest = max(self.highest, self._tree.memory_bytes())
+        self.over.wait(SAMPLE_SECONDS)
 
 
 def _proportional_bytes(pid):
