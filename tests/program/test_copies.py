@@ -221,12 +221,13 @@ def test_other_mail_passes_a_long_mailing(tmp_path):
             assert send(gateway, people, mail("Long"))[0] == 250
             wait_until(lambda: len(upstream.messages) > 20, gateway)
 
-            assert send(gateway, ["anna@example.org"], mail("Order 2", RECEIPT))[0] == 250
-            asked = len(
-                upstream.messages
-            )  # since it is in the store; a busy machine takes its time
-            wait_until(lambda: place_of("anna@example.org", upstream), gateway)
-            assert place_of("anna@example.org", upstream) - asked < 250
+            for number in range(6):  # who has the turn when one comes is chance
+                anna = f"anna{number}@example.org"
+                assert send(gateway, [anna], mail(f"Order 2{number}", RECEIPT))[0] == 250
+                # Counted since it is in the store: a busy machine takes its time.
+                asked = len(upstream.messages)
+                wait_until(lambda anna=anna: place_of(anna, upstream), gateway)
+                assert place_of(anna, upstream) - asked < 250
 
             gateway.run("queue", "retry", "--all")
             asked_at = time.time()

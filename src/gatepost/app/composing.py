@@ -44,7 +44,7 @@ from gatepost.flow.transmit.copy import MAX_RECIPIENTS, Copy
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import Message
 from gatepost.mail.sender import Sender
-from gatepost.mail.stream import Stream
+from gatepost.mail.stream import Kind, Stream
 from gatepost.store.ids import to_text
 from gatepost.store.spool.rows import Claimed, Submission
 
@@ -302,6 +302,7 @@ class Ready:
             dotless=look.dotless,
             envid="" if list_mode else submission.envid,
             ret="" if list_mode else submission.ret,
+            urgent=submission.kind is not Kind.BULK,
             tag=Tag(rows, decided_at),
         )
 

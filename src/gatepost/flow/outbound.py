@@ -91,6 +91,28 @@ class Composed(Protocol):
         """One copy per row for bulk mail, one for all rows otherwise; each with its `Tag`."""
 
 
+class Turns:
+    """The order in which the feeders of one upstream put copies, as there is room for them.
+
+    Without it, who composes without a pause would take all the room that comes free, and the
+    others would wait with their copies in hand until a long mailing has gone.
+    """
+
+    def __init__(self) -> None:
+        # A lock hands itself on in the order of asking.
+        self._of_bulk, self._of_urgent = asyncio.Lock(), asyncio.Lock()
+
+    async def put(self, pool: Pool, copies: list[Copy]) -> None:
+        """Puts `copies`, all urgent or none; what is put is taken out of the list."""
+        urgent = copies[0].urgent
+        copies.reverse()
+        async with self._of_urgent if urgent else self._of_bulk:
+            while copies:
+                if pool.healthy and not pool.room(urgent=urgent):
+                    await pool.wait_for_room(urgent=urgent)
+                pool.put(copies.pop())
+
+
 class Outbound:
     """Everything between a claim and its outcome.
 
@@ -377,12 +399,13 @@ class Outbound:
 
     def _start_feeders(self, upstream: str) -> None:
         loop = asyncio.get_running_loop()
-        feeds = [self._feed(upstream) for _ in range(FEEDERS)]
+        turns = Turns()
+        feeds = [self._feed(upstream, turns) for _ in range(FEEDERS)]
         # Where large copies wait for room, other mail still gets its turn.
-        feeds.append(self._feed(upstream, urgent_only=True))
+        feeds.append(self._feed(upstream, turns, urgent_only=True))
         self._feeders[upstream] = [loop.create_task(feed) for feed in feeds]
 
-    async def _feed(self, upstream: str, *, urgent_only: bool = False) -> None:
+    async def _feed(self, upstream: str, turns: Turns, *, urgent_only: bool = False) -> None:
         pool = self._pools[upstream]
         while True:
             work = await self._hand.next(upstream, urgent_only=urgent_only)
@@ -401,16 +424,13 @@ class Outbound:
                 houselog.set_aside(to_text(work.submission.id), error)
                 self._end(work.rows, State.HELD, str(SET_ASIDE))
                 continue
-            for place, copy in enumerate(copies):
-                try:
-                    if pool.healthy and not pool.room():
-                        await pool.wait_for_room()
-                except asyncio.CancelledError:
-                    for unsent in copies[place:]:
-                        self._burden.give(upstream, len(unsent.content))
-                        self._end(unsent.tag.rows, State.READY)  # type: ignore[attr-defined]
-                    raise
-                pool.put(copy)
+            try:
+                await turns.put(pool, copies)
+            except asyncio.CancelledError:
+                for unsent in copies:
+                    self._burden.give(upstream, len(unsent.content))
+                    self._end(unsent.tag.rows, State.READY)  # type: ignore[attr-defined]
+                raise
 
     async def _copies(self, work: Work, composed: Composed) -> list[Copy]:
         upstream, octets = work.rows[0].upstream, composed.weigh(len(work.rows))

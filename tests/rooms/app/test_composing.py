@@ -1,7 +1,6 @@
 """Composing: what is said of the copies of a submission holds for each of them."""
 
 import os
-from datetime import UTC, datetime
 
 import pytest
 
@@ -11,15 +10,10 @@ from gatepost.app.wiring import wire
 from gatepost.config import load
 from gatepost.consent.tokens import Ring
 from gatepost.flow.transmit.commands import dotless, whole_lines
-from gatepost.mail.address import parse
-from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import scan
-from gatepost.mail.stream import Kind
-from gatepost.mail.verdict import Disposition, Reason, Verdict
-from gatepost.store.spool.rows import Claimed, Submission
+from support.claimed import AT, rows, submission
 from support.program import CONFIG
 
-AT = datetime(2027, 3, 1, 9, tzinfo=UTC)
 HEADER = b"From: Acme <news@acme.example>\r\nTo: news@acme.example\r\nSubject: Spring\r\n\r\n"
 
 
@@ -36,27 +30,6 @@ def configuration(tmp_path):
         return wire(load(path, os.environ))
 
     return write
-
-
-def submission(number=1):
-    return Submission(
-        id=number, received=AT, client="crm", stream="newsletter", kind=Kind.BULK, sender="acme",
-        campaign=1, mail_from="news@acme.example", ret="", envid="", smtputf8=False,
-        body8bit=False, message_id="", subject="Spring", header_from="news@acme.example", size=1,
-        recipients=2, peer="192.0.2.1", protocol="ESMTP", ehlo="crm.example", cipher="",
-        replaced="", note="",
-    )  # fmt: skip
-
-
-def rows(given, count):
-    verdict = Verdict(Disposition.DELIVER, Reason.CONSENTED, "consented")
-    return [
-        Claimed(
-            id=n, submission=given, recipient=Recipient(parse(f"r{n}@example.org")), subject=n,
-            verdict=verdict, upstream="", attempts=1, next_attempt=AT, lease_until=AT,
-        )
-        for n in range(1, count + 1)
-    ]  # fmt: skip
 
 
 def composer(wiring):

@@ -45,6 +45,22 @@ async def test_an_upstream_that_hangs_leaves_room_for_others():
     more.cancel()
 
 
+async def test_what_is_large_is_not_passed_by_what_is_less_so():
+    """Or small copies would take what comes free as long as there are any."""
+    load = Load(1000)
+    for _ in range(5):
+        await load.take("a", 100)
+    large, medium, small = await begin(load, ("a", 400), ("a", 100), ("a", 10))
+    load.give("a", 100)
+    await small
+    assert (large.done(), medium.done()) == (False, False)
+    for _ in range(4):
+        load.give("a", 100)
+        await asyncio.sleep(0)
+    await large
+    await medium
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 30)), max_size=60))
 def test_the_limit_holds_whatever_is_asked(asked):
     async def run():

@@ -9,6 +9,7 @@ from gatepost.flow.transmit import pool as pool_module
 from gatepost.flow.transmit import trouble
 from gatepost.flow.transmit.bucket import Bucket
 from gatepost.flow.transmit.route import Route
+from gatepost.flow.transmit.session import WINDOW
 from gatepost.mail.outcome import Result, Scope
 from support.sending import Sending, make_copy, until
 from support.upstream import EXTENSIONS, Drop, Hang, Raw, Script, Slow, Upstream
@@ -76,6 +77,39 @@ async def test_room_is_bounded_by_octets(monkeypatch):
         async with asyncio.timeout(10):
             await sending.pool.wait_for_room()
         assert large in sending.done
+
+
+async def test_urgent_copies_have_room_of_their_own_and_go_first():
+    async with (
+        Upstream(Script(steps={"DOT": Slow(0.02)})) as up,
+        Sending(up, connections=1) as sending,
+    ):
+        pool = sending.pool
+        slow = copies(pool.room())
+        for copy in slow:
+            pool.put(copy)
+        assert (pool.room(), pool.room(urgent=True)) == (0, len(slow))
+        await until(lambda: up.messages)
+        begun = len(up.messages)
+        urgent = make_copy("anna@one.example", urgent=True)
+        pool.put(urgent)
+        assert pool.room(urgent=True) == len(slow) - 1
+        await sending.wait(urgent, *slow)
+        order = [message.recipients[0] for message in up.messages]
+        assert order.index("anna@one.example") - begun <= WINDOW
+        assert pool.room() == pool.room(urgent=True) == len(slow)
+
+
+async def test_a_rate_lets_urgent_copies_go_first():
+    async with Upstream() as up, Sending(up, connections=1, rate=(10, 1.0)) as sending:
+        bulk = copies(15)
+        for copy in bulk:
+            sending.pool.put(copy)
+        await until(lambda: len(up.messages) == 10)
+        await sending.send(make_copy("anna@one.example", urgent=True))
+        order = [message.recipients[0] for message in up.messages]
+        assert order.index("anna@one.example") <= 11
+        await sending.wait(*bulk)
 
 
 async def test_the_rate_holds_back_what_is_too_much():

@@ -25,7 +25,7 @@ from gatepost.store.spool.rows import Claimed, Submission
 P = TypeVar("P")
 
 IN_HAND = 4000  # recipients of one upstream, claimed and not finished
-URGENT_RESERVE = 500  # more than these, for mail that is not bulk
+URGENT_RESERVE = 500  # for mail that is not bulk, however many of these there are
 BULK_AT_A_TIME = 16
 TOGETHER = 100  # recipients in one transaction (RFC 5321 §4.5.3.1.8)
 KEPT_BYTES = 50_000_000
@@ -50,14 +50,17 @@ class Hand(Generic[P]):
         self._waiting: dict[str, tuple[deque[Work], deque[Work]]] = {}
         self._news: dict[str, asyncio.Event] = {}
         self._counts: Counter[str] = Counter()
+        self._urgent_counts: Counter[str] = Counter()  # of these, mail that is not bulk
         self._messages: OrderedDict[int, Message] = OrderedDict()
         self._plans: OrderedDict[int, tuple[P, int]] = OrderedDict()
         self._kept_bytes = 0
 
     def room(self, upstream: str, *, urgent: bool = False) -> int:
         """How many more rows may be claimed for `upstream`."""
-        bound = IN_HAND + URGENT_RESERVE if urgent else IN_HAND
-        return max(0, bound - self._counts[upstream])
+        room = max(0, IN_HAND - self._counts[upstream])
+        if urgent:  # whatever bulk mail there is, and however it came to be so much
+            room = max(room, URGENT_RESERVE - self._urgent_counts[upstream])
+        return room
 
     def is_empty(self, upstream: str) -> bool:
         """Whether nothing claimed for `upstream` is unfinished."""
@@ -84,6 +87,8 @@ class Hand(Generic[P]):
                 lane.append(Work(portion[0].submission, portion, decided_at))
             self._news[upstream].set()
             self._counts[upstream] += len(members)
+            if not bulk:
+                self._urgent_counts[upstream] += len(members)
 
     async def next(self, upstream: str, *, urgent_only: bool = False) -> Work:
         """The next work for `upstream`; waits until there is some.
@@ -115,6 +120,8 @@ class Hand(Generic[P]):
         """These rows have ended or were given back."""
         for row in rows:
             self._counts[row.upstream] -= 1
+            if row.submission.kind is not Kind.BULK:
+                self._urgent_counts[row.upstream] -= 1
 
     def empty(self, upstream: str) -> list[Work]:
         """Everything that still waits for `upstream`, taken out."""

@@ -21,7 +21,8 @@ class Copy:
     octets above 127, and `convertible` that its maker can make it without. `whole_lines` says
     that content is known to end in CRLF and to have no CR or LF but in pairs, `dotless` that
     none of its lines begins with a dot; without them the wire looks. `envid` and `ret` are DSN
-    parameters as they came, "" if absent. `tag` belongs to the caller.
+    parameters as they came, "" if absent. `urgent` ones go before the others that wait for the
+    same upstream. `tag` belongs to the caller.
     """
 
     mail_from: str
@@ -34,4 +35,5 @@ class Copy:
     dotless: bool = False
     envid: str = ""
     ret: str = ""
+    urgent: bool = False
     tag: object = None

@@ -1,7 +1,9 @@
-"""All connections to one upstream, fed from one queue.
+"""All connections to one upstream, fed from one queue, in which urgent copies go first.
 
 In: copies (`put`), as many as there is room for. Out: `done`, exactly once for each copy, with
 one outcome per recipient, whatever happens; called on the event loop, so it must be quick.
+Urgent copies have as much room as the others, and of their own: where upstream is slow, or
+its rate is limited, they wait for those on the wire only.
 
 Connections are opened when copies wait and none is idle, up to the route's number, and
 closed when idle. The first is opened alone; the others follow once upstream has let us in.
@@ -77,7 +79,9 @@ class Pool:
         self._bucket = Bucket(*route.rate) if route.rate else None
         self._context: ssl.SSLContext | None = None
         self._queue: deque[Copy] = deque()
+        self._urgent: deque[Copy] = deque()  # goes before that
         self._held = 0
+        self._held_urgent = 0  # of these
         self._bytes = 0
         self._sessions: set[Session] = set()
         self._connecting = 0
@@ -127,27 +131,32 @@ class Pool:
         """Copies that were put and are not done."""
         return self._held
 
-    def room(self) -> int:
+    def room(self, *, urgent: bool = False) -> int:
         """How many copies to put now; 0 while upstream is away or the pool stops."""
         if self.on_trial:
             return 1
         if not self.healthy or self._stopping or self._bytes >= MAX_BYTES:
             return 0
-        return max(0, self._capacity - self._held)
+        held = self._held_urgent if urgent else self._held - self._held_urgent
+        return max(0, self._capacity - held)
 
     def put(self, copy: Copy) -> None:
         """Queues a copy. Never refuses; without room the copy may come back at once."""
         self._held += 1
         self._bytes += len(copy.content)
-        self._queue.append(copy)
+        if copy.urgent:
+            self._held_urgent += 1
+            self._urgent.append(copy)
+        else:
+            self._queue.append(copy)
         self._pump_soon()
 
-    async def wait_for_room(self) -> None:
+    async def wait_for_room(self, *, urgent: bool = False) -> None:
         """Returns when there is room for a worthwhile number of copies, or the pool stops.
 
         On trial one copy is worthwhile.
         """
-        while self.room() < self._capacity // 4 and not (self.on_trial or self._stopping):
+        while not (self._is_roomy(urgent=urgent) or self.on_trial or self._stopping):
             self._changed.clear()
             await self._changed.wait()
 
@@ -184,14 +193,14 @@ class Pool:
 
     def take(self) -> Copy | None:
         """The next copy that may start now, within the rate."""
-        while self._queue:
+        while queue := self._urgent or self._queue:
             if not self._may_begin():
                 self._pump_after(LOOK_SECONDS)
                 return None
             if self._bucket is not None and (wait := self._bucket.wait(self._loop.time())) > 0:
                 self._pump_after(wait)
                 return None
-            copy = self._queue.popleft()
+            copy = queue.popleft()
             if self.may_go_on(copy):
                 if self._bucket is not None:
                     self._bucket.take(self._loop.time())
@@ -214,12 +223,13 @@ class Pool:
     def finished(self, copy: Copy, outcomes: Sequence[Outcome]) -> None:
         """Hands the outcomes on."""
         self._held -= 1
+        self._held_urgent -= copy.urgent
         self._bytes -= len(copy.content)
         try:
             self._done(copy, outcomes)
         except Exception as error:  # noqa: BLE001 - as above
             self._report("done", error)
-        if not self._changed.is_set() and self.room() >= self._capacity // 4:
+        if not self._changed.is_set() and self._is_roomy(urgent=copy.urgent):
             self._changed.set()
 
     def proved(self) -> None:
@@ -255,6 +265,13 @@ class Pool:
 
     # Feeding
 
+    @property
+    def _waiting(self) -> int:
+        return len(self._urgent) + len(self._queue)
+
+    def _is_roomy(self, *, urgent: bool) -> bool:
+        return self.room(urgent=urgent) >= self._capacity // 4
+
     def _pump_soon(self) -> None:
         if self._pumping is None:
             self._pumping = self._loop.call_soon(self._pump)
@@ -276,22 +293,24 @@ class Pool:
             self._give_back(self._reason, Scope.UPSTREAM)
         else:
             self._feed([session for session in self._sessions if session.is_idle])
-            if self._queue and self._token is None and self._retry is None:
+            if self._waiting and self._token is None and self._retry is None:
                 self._open_more()
 
     def _feed(self, idle: list[Session]) -> None:
         for place, session in enumerate(idle):
-            if not self._queue or self._token is not None:
+            if not self._waiting or self._token is not None:
                 return
-            session.feed(-(-len(self._queue) // (len(idle) - place)))
+            session.feed(-(-self._waiting // (len(idle) - place)))
 
     def _open_more(self) -> None:
         missing = self._limit - len(self._sessions) - self._connecting
-        for _ in range(min(len(self._queue), missing)):
+        for _ in range(min(self._waiting, missing)):
             self._open()
 
     def _give_back(self, reply: Reply, scope: Scope) -> None:
-        waiting, self._queue = self._queue, deque()
+        waiting = *self._urgent, *self._queue
+        self._urgent.clear()
+        self._queue.clear()
         for copy in waiting:
             self._finish_all(copy, trouble.withheld(reply, scope))
 
