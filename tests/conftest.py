@@ -12,9 +12,9 @@ from gatepost import maillog
 from gatepost.logfile import Seldom
 from support import engines, postgres
 from support.embedded import lay_down
+from support.engines import ENGINES
 
 POSTGRES = postgres.find_binaries()
-ENGINES = ["sqlite", "postgresql"] if POSTGRES else ["sqlite"]
 
 
 def pytest_collection_modifyitems(items):

@@ -4,6 +4,9 @@ A point is named SEAM, or SEAM/PHASE for a transaction: `before` it does anythin
 all is written and not committed, `committed` when it is durable and nobody has heard of it.
 "/2" behind it means at its second time. Seams are functions of the program's rooms, wrapped in
 the doomed process alone; the program itself knows nothing of this.
+
+What comes there is a `fate`: the program is `killed`, or `frozen` as by a machine that is halted;
+or the `database` is, whose power is cut while the program lives on; or `both` at once.
 """
 
 import os
@@ -13,12 +16,15 @@ import time
 from datetime import timedelta
 from functools import partial, wraps
 
+from support.postgres import crash
+
 PHASES = ("before", "written", "committed")
+FATES = ("killed", "frozen", "database", "both")
 
 
-def hurry():
-    """What is done every few minutes is done several times a second."""
-    from gatepost.app import housekeeping
+def hurry(lease_seconds=0.0):
+    """What is done every few minutes is done several times a second; leases may be shorter."""
+    from gatepost.app import gateway, housekeeping
     from gatepost.flow import outbound
     from gatepost.flow.spool import queue
 
@@ -26,13 +32,17 @@ def hurry():
     housekeeping.TERMS_SECONDS = 0.2
     outbound.IDLE_SECONDS = 0.1
     queue.Pace = partial(lambda pace, _calm: pace(timedelta(0)), queue.Pace)  # believes every clock
+    if lease_seconds:
+        housekeeping.RENEW_SECONDS = lease_seconds / 8
+        gateway.Queue = partial(gateway.Queue, lease=timedelta(seconds=lease_seconds))
 
 
-def doom(name):
-    """Lets this process die at that point."""
+def doom(name, fate="killed", cluster=""):
+    """Lets it come at that point; `cluster` is where the data of the database are."""
+    assert fate in FATES, fate
     seam, *more = name.split("/")
     turns = int(more.pop()) if more and more[-1].isdigit() else 1
-    turn = _Turn(name, turns)
+    turn = _Turn(name, turns, fate, cluster)
     if more:
         (phase,) = more
         assert phase in PHASES, phase
@@ -44,18 +54,24 @@ def doom(name):
 class _Turn:
     """Counts how often the point was reached, and ends it all at the last time."""
 
-    def __init__(self, name, turns):
+    def __init__(self, name, turns, fate, cluster):
         self.name = name
         self.left = turns
+        self._fate, self._cluster = fate, cluster
 
     def comes(self):
         self.left -= 1
         return self.left == 0
 
     def die(self):
+        if self._fate in ("database", "both"):
+            crash(self._cluster)
         os.write(2, f"killed at {self.name}\n".encode())
-        os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(60)
+        if self._fate == "database":
+            return
+        os.kill(os.getpid(), signal.SIGSTOP if self._fate == "frozen" else signal.SIGKILL)
+        if self._fate != "frozen":
+            time.sleep(60)
 
     def __call__(self):
         if self.comes():

@@ -45,9 +45,10 @@ class Nursery:
         self._process.stdin.close()
         self._process.wait()
 
-    def run(self, folder, log, words, death=""):
+    def run(self, folder, log, words, doom=(), lease=0.0):
         """Starts gatepost with these arguments."""
-        order = {"folder": str(folder), "log": str(log), "words": words, "death": death}
+        order = {"folder": str(folder), "log": str(log), "words": words}
+        order |= {"doom": doom, "lease": lease}
         return Offspring(self, self.ask(order))
 
     def ask(self, order):
@@ -71,7 +72,7 @@ class Offspring:
             self.returncode = self._nursery.ask({"poll": self.pid})
         return self.returncode
 
-    def wait(self, seconds=30):
+    def wait(self, seconds=90):
         for _ in range(int(seconds * 200)):
             if self.poll() is not None:
                 return self.returncode
@@ -87,16 +88,21 @@ class Offspring:
 
 
 class Mortal(Program):
-    """A `Program` whose start may name the point of its death."""
+    """A `Program` whose start may name the point of its death.
 
-    def __init__(self, folder, nursery, **more):
+    `lease` is how many seconds it holds rows without renewing that; the product's own if 0.
+    """
+
+    def __init__(self, folder, nursery, *, lease=0.0, **more):
         super().__init__(folder, **more)
         self._nursery = nursery
-        self._death = ""
+        self._lease = lease
 
-    def start(self, death=""):
+    def start(self, death="", *fate):
+        """`fate` is what comes at that point (`support.deaths.doom`), or that it is killed."""
         words = ["--config", str(self.config), "serve", *self.options]
-        self.process = self._nursery.run(self.folder, self.log_file, words, death)
+        doom = [death, *fate] if death else []
+        self.process = self._nursery.run(self.folder, self.log_file, words, doom, self._lease)
         if death:
             self._wait_until_ready_or_dead()
         else:
@@ -105,15 +111,15 @@ class Mortal(Program):
     def command_dies(self, death, *words):
         """Runs a command that is to die at that point."""
         words = ["--config", str(self.config), *map(str, words)]
-        process = self._nursery.run(self.folder, self.log_file, words, death)
+        process = self._nursery.run(self.folder, self.log_file, words, [death])
         assert process.wait() == -signal.SIGKILL, self.log()[-3000:]
 
-    def wait_for_death(self, seconds=30):
+    def wait_for_death(self, seconds=90):
         """Returns when the program has died at its point, and of nothing else."""
         assert self.process.wait(seconds) == -signal.SIGKILL, self.log()[-3000:]
 
     def _wait_until_ready_or_dead(self):
-        for _ in range(3000):
+        for _ in range(9000):
             if self.process.poll() is not None or self.is_ready():
                 return
             time.sleep(0.01)
@@ -189,9 +195,9 @@ def _live(order):
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.chdir(order["folder"])
-        deaths.hurry()
-        if order["death"]:
-            deaths.doom(order["death"])
+        deaths.hurry(order["lease"])
+        if order["doom"]:
+            deaths.doom(*order["doom"])
         sys.argv = ["gatepost", *order["words"]]
         import gatepost.__main__
 

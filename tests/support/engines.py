@@ -7,7 +7,10 @@ embedded store, or a PostgreSQL database of its own for each folder.
 
 from contextlib import contextmanager
 
+from support import postgres
 from support.embedded import lay_down
+
+ENGINES = ["sqlite", "postgresql"] if postgres.find_binaries() else ["sqlite"]
 
 _server = None
 _urls = {}

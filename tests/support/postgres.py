@@ -1,16 +1,19 @@
 """A private PostgreSQL server for tests: Debian's binaries, a free port, a temporary folder.
 
 `Server.start()` makes a cluster without fsync and starts it on loopback; `Server.database()`
-makes a database and tells its URL. As root the server runs as the user `postgres`,
-because it refuses to run as root.
+makes a database and tells its URL. `down` stops it as an administrator does, `crash` as the end
+of its machine does; after both, `up`. As root the server runs as the user `postgres`, because it
+refuses to run as root.
 """
 
 import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import psycopg
@@ -30,11 +33,34 @@ def find_binaries():
     return Path(on_path).parent if on_path else None
 
 
+def crash(data):
+    """Kills the server whose cluster is in `data`: its power is cut. Safe from any process."""
+    postmaster = int(Path(data, "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGSTOP)  # so that it begins no child meanwhile, and ends none
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
+    family = [postmaster, *map(int, children.split())]
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # nobody is to learn of another's death
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+    while any(_lives(pid) for pid in family):  # they have memory in common until the last is gone
+        time.sleep(0.005)
+
+
+def _lives(pid):
+    """Whether a process is there, and more than a name that nobody has asked after."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 class Server:
     """One running server; its databases are made by the test that needs one."""
 
-    def __init__(self, binaries):
+    def __init__(self, binaries, settings=()):
         self.binaries = binaries
+        self._settings = settings
         self.folder = Path(tempfile.mkdtemp(prefix="gatepost-postgres-", dir="/tmp"))
         self.port = free_port()
         self._made = 0
@@ -45,8 +71,9 @@ class Server:
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
 
     @classmethod
-    def start(cls, binaries):
-        server = cls(binaries)
+    def start(cls, binaries, *settings):
+        """A new one; `settings` such as "work_mem=1MB" stand over those that are usual here."""
+        server = cls(binaries, settings)
         try:
             server.run("initdb", "-D", server.data, "-U", "gatepost", "-A", "trust", "-E", "UTF8",
                        "--locale=C", "--no-sync")  # fmt: skip
@@ -62,10 +89,11 @@ class Server:
 
     def up(self):
         """Starts the server; also after `down`."""
-        options = (
-            f"-p {self.port} -h 127.0.0.1 -k {self.folder} -F "
-            "-c full_page_writes=off -c max_connections=60 -c shared_buffers=64MB"
-        )
+        settings = (
+            "full_page_writes=off", "max_connections=60", "shared_buffers=64MB", *self._settings,
+        )  # fmt: skip
+        options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -F "
+        options += " ".join(f"-c {setting}" for setting in settings)
         log = str(self.folder / "log")
         self.run("pg_ctl", "-D", self.data, "-w", "-t", "60", "-l", log, "-o", options, "start")
 
@@ -73,15 +101,26 @@ class Server:
         """Stops the server at once, cutting all connections."""
         self.run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "-t", "60", "stop")
 
+    def crash(self):
+        """Ends all its processes at once (SIGKILL), in the middle of whatever they do."""
+        crash(self.data)
+
+    def crash_with_a_word(self):
+        """Ends them without another write, as `pg_ctl` does for who is in a hurry."""
+        self.run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "-t", "60", "stop")
+
     def remove(self):
         with contextlib.suppress(subprocess.CalledProcessError):
             self.run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def database(self, *, empty=False):
-        """The URL of a new database: with the schema of today, copied from one made once."""
-        template = "template1"
-        if not empty:
+    def database(self, *, empty=False, like=""):
+        """The URL of a new database: with the schema of today, copied from one made once.
+
+        `like` is the URL of another, which nobody uses now, to be copied whole.
+        """
+        template = like.rpartition("/")[2] or "template1"
+        if not (empty or like):
             template = self._template = self._template or self._make_template()
         self._made += 1
         name = f"gatepost_{self._made}"
