@@ -69,7 +69,7 @@ def swaks(port, to, *headers, sender="news@acme.example"):
     assert outcome.returncode == 0, outcome.stdout.decode()
 
 
-def wait_until(holds, seconds=30):
+def wait_until(holds, seconds=120):
     for _ in range(seconds * 10):
         if holds():
             return

@@ -47,7 +47,7 @@ def ten_minutes(tmp_path_factory):
             answers[words[1]] = gateway.run(*words[1:], check=False)
         with gateway:
             answers["swaks"] = shell(SWAKS.replace(":2525", f":{gateway.smtp_port}"), folder)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while not upstream.messages and time.monotonic() < deadline:
                 time.sleep(0.05)
             answers["campaign"] = gateway.run("campaign", "show", "1", "--json")

@@ -79,7 +79,7 @@ def _recipients(upstream):
     ]
 
 
-def _wait_for(upstream, count, seconds=30):
+def _wait_for(upstream, count, seconds=120):
     for _ in range(seconds * 100):
         if len(upstream.messages) >= count:
             return
@@ -87,7 +87,7 @@ def _wait_for(upstream, count, seconds=30):
     raise AssertionError(f"only {len(upstream.messages)} of {count} came")
 
 
-def _wait_until(holds, gateway, seconds=60):
+def _wait_until(holds, gateway, seconds=120):
     for _ in range(seconds * 10):
         if holds():
             return

@@ -31,7 +31,7 @@ def ask_perl(files):
     with NameServer(records) as server:
         done = subprocess.run(
             ["perl", DRIVER, str(server.port), *files],
-            capture_output=True, text=True, timeout=110, check=False,
+            capture_output=True, text=True, timeout=500, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = {file: {} for file in files}

@@ -82,7 +82,7 @@ def swaks(port, sender, recipients, mail):
     assert outcome.returncode == 0, outcome.stdout.decode()
 
 
-def wait_until(holds, seconds=30):
+def wait_until(holds, seconds=120):
     for _ in range(seconds * 10):
         if holds():
             return
@@ -195,7 +195,7 @@ def request(method, link, body=None):
     from urllib.parse import urlsplit
 
     parts = urlsplit(link)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
     connection.request(method, parts.path, body, headers)
     return connection.getresponse().status

@@ -122,7 +122,7 @@ def test_copies_of_a_large_message_are_made_as_room_allows(start):
     ):
         before = most()
         assert send(gateway, people, large("Large", "newsletter"))[0] == 250
-        wait_until(lambda: len(upstream.messages) >= COPIES, gateway, scale(60, 600))
+        wait_until(lambda: len(upstream.messages) >= COPIES, gateway, scale(120, 600))
         assert most() - before < ALLOWED
         assert copies(upstream) == dict.fromkeys(people, 1)
 

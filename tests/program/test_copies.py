@@ -85,7 +85,7 @@ def world(tmp_path_factory):
             yield gateway, upstream
 
 
-def new_copies(gateway, upstream, before, count, seconds=30):
+def new_copies(gateway, upstream, before, count, seconds=120):
     wait_until(lambda: len(upstream.messages) >= before + count, gateway, seconds)
     return upstream.messages[before:]
 

@@ -18,7 +18,7 @@ LETTER = message(b"hello\r\n", head=HEAD)
 
 
 def until(condition):
-    for _ in range(400):
+    for _ in range(2400):
         if found := condition():
             return found
         time.sleep(0.05)
@@ -28,7 +28,7 @@ def until(condition):
 def submit(gateway, upstream, raw=LETTER):
     """One mail, and the copy that came of it."""
     count = len(upstream.taken)
-    with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=20) as client:
+    with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=60) as client:
         client.sendmail("news@acme.example", ["anna@kund.example"], raw)
     until(lambda: len(upstream.taken) > count)
     return upstream.taken[-1].content

@@ -24,12 +24,12 @@ SIGNED = multipart(
 
 
 def submit(gateway, content, *recipients):
-    with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=20) as client:
+    with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=60) as client:
         client.sendmail("news@acme.example", recipients, content, mail_options=["BODY=8BITMIME"])
 
 
 def until(condition):
-    for _ in range(600):
+    for _ in range(2400):
         if found := condition():
             return found
         time.sleep(0.05)

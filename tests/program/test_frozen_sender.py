@@ -50,7 +50,7 @@ def queue(gateway):
     return json.loads(gateway.run("queue", "list", "--json").stdout)
 
 
-def until(holds, seconds=20):
+def until(holds, seconds=120):
     for _ in range(seconds * 5):
         if holds():
             return

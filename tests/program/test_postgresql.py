@@ -28,7 +28,7 @@ def test_kill_9_in_the_middle_of_a_mailing(tmp_path, postgres_url):
             before = copies(upstream)
             assert before.total() < 500, "the kill came in the middle"
             gateway.start()
-            wait_until(lambda: states(gateway) == {"delivered": 570, "dropped": 30}, gateway, 60)
+            wait_until(lambda: states(gateway) == {"delivered": 570, "dropped": 30}, gateway)
         got = copies(upstream)
         assert set(got) == set(PEOPLE) - set(GONE)
         twice = {address for address, count in got.items() if count > 1}
@@ -110,5 +110,5 @@ def test_outcomes_survive_an_outage_in_the_middle_of_a_mailing(
             back.start()
             assert len(upstream.messages) < 250, "it went away in the middle"
             back.join()
-            wait_until(lambda: states(gateway) == {"delivered": 300}, gateway, 60)
+            wait_until(lambda: states(gateway) == {"delivered": 300}, gateway)
         assert copies(upstream).total() == 300

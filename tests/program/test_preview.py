@@ -32,7 +32,7 @@ def masked(copy):
 
 
 def wait_for(upstream, count):
-    for _ in range(400):
+    for _ in range(6000):
         if len(upstream.taken) == count:
             return upstream.taken[-1].content
         time.sleep(0.02)
@@ -52,7 +52,7 @@ def test_preview_and_copy_are_the_same(stream, tmp_path):
             count = len(upstream.taken)
             raw = b"X-Gatepost-Stream: %s\r\n" % stream.encode() + path.read_bytes()
             try:
-                with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=20) as client:
+                with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=60) as client:
                     options = ["BODY=8BITMIME", "SMTPUTF8"]
                     client.sendmail("news@acme.example", [READER], raw, options)
             except smtplib.SMTPDataError:

@@ -145,7 +145,7 @@ def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path):
 def shown(gateway):
     """The certificate that a new session gets to see."""
     context = ssl._create_unverified_context()
-    with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=20) as client:
+    with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=60) as client:
         client.starttls(context=context)
         return client.sock.getpeercert(binary_form=True)
 

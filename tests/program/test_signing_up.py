@@ -69,7 +69,7 @@ def held(gateway):
     return [row["reason"] for row in json.loads(gateway.run("quarantine", "list", "--json").stdout)]
 
 
-def until(holds, seconds=20):
+def until(holds, seconds=120):
     for _ in range(seconds * 5):
         if holds():
             return

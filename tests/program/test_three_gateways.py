@@ -27,7 +27,7 @@ from support.watching import copies, mail, request, rows, send, wait_until
 
 TOGETHER = 10  # recipients of one submission
 CUT_SECONDS = scale(5, 30)
-PATIENCE_SECONDS = scale(60, 300)
+PATIENCE_SECONDS = scale(240, 600)
 READERS = {
     "roaming": [f"roaming{number}@example.org" for number in range(scale(300, 2000))],
     "killed": [f"killed{number}@example.org" for number in range(scale(400, 6000))],

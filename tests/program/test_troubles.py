@@ -172,7 +172,7 @@ def test_an_upstream_that_comes_late_gets_all_and_nobody_is_told_anything(tmp_pa
         wait_until(lambda: "upstream is away" in gateway.log(), gateway)
         wait_until(lambda: states(gateway) == {"ready": 301}, gateway)
         with UpstreamThread(port=port) as upstream:
-            wait_until(lambda: states(gateway) == {"delivered": 301}, gateway, 60)
+            wait_until(lambda: states(gateway) == {"delivered": 301}, gateway)
             assert copies(upstream).total() == 301
             assert "upstream takes mail" in gateway.log()
         assert attempts(gateway) == {1}

@@ -43,7 +43,7 @@ async def gateway(folder, url, upstream):
 
 
 async def soon(holds):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not holds():  # noqa: ASYNC110  it happens in the gateways
             await asyncio.sleep(0.02)
 

@@ -131,7 +131,7 @@ def of_the_mailing(upstream):
     return [one for one in list(upstream.messages) if b"Subject: Storm" in one.content]
 
 
-async def until(holds, gateway, seconds=60):
+async def until(holds, gateway, seconds=120):
     """Waits without holding up the loop that upstream lives in."""
     end = time.monotonic() + seconds
     while not (await asyncio.to_thread(holds)):

@@ -121,7 +121,7 @@ def test_a_worker_that_is_killed_comes_back_and_nothing_is_lost_or_forgotten(two
     wait_until(lambda: len(upstream.messages) > before + 60, gateway)
     os.kill(workers[0], signal.SIGKILL)
     assert len(upstream.messages) < before + 250, "the kill came in the middle"
-    wait_until(lambda: set(people) <= set(copies(upstream)), gateway, 60)
+    wait_until(lambda: set(people) <= set(copies(upstream)), gateway)
     wait_until(lambda: states(gateway, people) == {"delivered": 300}, gateway)
     twice = [address for address in people if copies(upstream)[address] > 1]
     assert len(twice) <= 64, "only what the dead one had on the wire or not yet recorded"
@@ -180,7 +180,7 @@ def test_reloads_refuse_no_mail_and_cut_no_connection(two):
             wait_until(lambda count=count: len(done) >= count + 4, gateway)
         over.set()
         for one in mailers:
-            one.result(60)
+            one.result(120)
     wait_until(lambda: len(upstream.taken) == before + len(done), gateway)
 
 

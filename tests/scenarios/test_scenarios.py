@@ -106,7 +106,7 @@ def speak(story, port):
                     raise AssertionError(f"{story.name}: what is {kind!r}?")
 
 
-def wait_until_finished(gateway, seconds=20):
+def wait_until_finished(gateway, seconds=120):
     """Until nothing is to be sent any more, except what waits for its next attempt."""
     moving = text("SELECT count(*) FROM recipient WHERE state IN ('ready', 'sending')")
     untold = text("SELECT count(*) FROM recipient WHERE state = 'failed' AND reported_ms IS NULL")

@@ -47,7 +47,7 @@ class Aftermath:
         return [row.state for row in self.rows if row.address == address]
 
 
-def until_quiet(gateway, seconds=60, *, swept=True):
+def until_quiet(gateway, seconds=120, *, swept=True):
     """Waits until nothing is on its way any more; retries and terms fall due at once.
 
     `swept`: also until the program has swept what was staged and never accepted.

@@ -50,7 +50,7 @@ class Balancer:
             self._process = subprocess.Popen(
                 [program, "-db", "-f", self._file], stdout=log, stderr=log, cwd=self._folder
             )
-        for _ in range(600):
+        for _ in range(1200):
             assert self._process.poll() is None, self.log()
             with socket.socket() as probe:
                 if probe.connect_ex((HERE, self.pages_port)) == 0:
@@ -60,7 +60,7 @@ class Balancer:
 
     def __exit__(self, *_):
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(60)
 
     def log(self):
         return self._log.read_text(errors="replace")

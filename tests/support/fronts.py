@@ -63,7 +63,7 @@ class Front:
                 command, stdout=log, stderr=log, cwd=self.folder,
                 env=os.environ | dict.fromkeys(names, str(home)),
             )  # fmt: skip
-        for _ in range(600):
+        for _ in range(1200):
             assert self._process.poll() is None, self.log()
             with socket.socket() as probe:
                 if probe.connect_ex((PROXY, self.port)) == 0:
@@ -73,7 +73,7 @@ class Front:
 
     def __exit__(self, *_):
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(60)
 
     def prepare(self):
         """Writes the configuration; the command that runs it in the foreground."""

@@ -45,7 +45,7 @@ class Listening:
         return f"https://localhost:{self.port}/hook"
 
     async def ended(self):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.open:  # noqa: ASYNC110  each notices by itself
                 await asyncio.sleep(0.005)
 

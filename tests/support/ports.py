@@ -1,5 +1,6 @@
 """Free ports of loopback, for programs that are told theirs before they start."""
 
+import os
 import secrets
 import socket
 
@@ -7,16 +8,24 @@ import socket
 # otherwise be given away between our asking for it and the program's taking it.
 _RANGE = range(15_000, 32_000)
 
-
 _given: set[int] = set()  # a program gets several before it listens on any
+
+
+def _own() -> range:
+    """Those that no other worker of the same run gives away, be they in use at the moment or not:
+    a program that is started again wants its ports back."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return _RANGE[int(worker) :: workers]
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on, hard to be met by others who look for one."""
-    if len(_given) > len(_RANGE) // 2:
+    own = _own()
+    if len(_given) > len(own) // 2:
         _given.clear()
     while True:
-        port = secrets.choice(_RANGE)
+        port = secrets.choice(own)
         if port in _given:
             continue
         with socket.socket() as probe:

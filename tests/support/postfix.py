@@ -150,7 +150,7 @@ class Postfix:
             raise RuntimeError(f"postfix {word}: {outcome.stderr}{outcome.stdout}\n{log}")
 
     def _wait_for_port(self):
-        for _ in range(100):
+        for _ in range(600):
             with socket.socket() as probe:
                 probe.settimeout(1)
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:

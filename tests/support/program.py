@@ -151,7 +151,7 @@ class Program:
             probe.settimeout(1)
             return probe.connect_ex(("127.0.0.1", self.smtp_port)) == 0
 
-    def stop(self, seconds=15):
+    def stop(self, seconds=60):
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGTERM)
@@ -177,7 +177,7 @@ class Program:
                 )
             )
 
-    def run(self, *arguments, check=True, text=None, seconds=60):
+    def run(self, *arguments, check=True, text=None, seconds=120):
         """A gatepost command on the same configuration; its completed process."""
         outcome = subprocess.run(
             [sys.executable, "-m", "gatepost", "--config", self.config, *map(str, arguments)],

@@ -34,7 +34,7 @@ from support.rubbish import TESTS, Target, _folder, pieces, spoilt
 from support.site import served
 from support.smuggling import SEPARATORS, smuggled
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 _CHEAP = (4, 8, 1)  # the work of a hash for names that nobody has
 _HASH = "$scrypt$ln=4,r=8,p=1$WKcqunicTcoy5B85i8r+9w$xhdTdlxOa144WdzZvuY/n/NGaZAjV44pHFDm2IeO6l4"
 CLIENTS = ClientTable((

@@ -25,7 +25,7 @@ def make_copy(
 
 async def until(condition: Callable[[], object]) -> None:
     """Waits for what another side does; fails the test if that takes too long."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - nobody could set an event for us
             await asyncio.sleep(0.005)
 
@@ -78,7 +78,7 @@ class Sending:
         return await self.wait(*copies)
 
     async def wait(self, *copies: Copy) -> list[Sequence[Outcome]]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while any(copy not in self.done for copy in copies):
                 self._finished.clear()
                 await self._finished.wait()

@@ -6,7 +6,7 @@ import socket
 class Lines:
     """One connection; the greeting is read."""
 
-    def __init__(self, port, source="127.0.0.1", seconds=20):
+    def __init__(self, port, source="127.0.0.1", seconds=60):
         self._socket = socket.create_connection(
             ("127.0.0.1", port), timeout=seconds, source_address=(source, 0)
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from support.scale import scale
 
-PATIENCE_SECONDS = scale(20.0, 300.0)
+PATIENCE_SECONDS = scale(60.0, 300.0)
 
 
 @dataclass(frozen=True, slots=True)

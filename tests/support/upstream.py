@@ -118,7 +118,7 @@ class Upstream:
             protocol.cut()
         await asyncio.sleep(0)
 
-    async def wait_for(self, count: int, seconds: float = 20.0) -> list[Message]:
+    async def wait_for(self, count: int, seconds: float = 60.0) -> list[Message]:
         """Waits until `count` messages were taken; fails the test if that takes too long."""
         async with asyncio.timeout(seconds):
             while len(self.taken) < count:

@@ -26,7 +26,7 @@ def send(gateway, recipients, content, *, mail_from="news@acme.example", mail_op
          rcpt_options=(), source="127.0.0.1"):  # fmt: skip
     """Submits `content`; the final reply as (code, text)."""
     with smtplib.SMTP(
-        "127.0.0.1", gateway.smtp_port, timeout=60, source_address=(source, 0)
+        "127.0.0.1", gateway.smtp_port, timeout=120, source_address=(source, 0)
     ) as client:
         client.ehlo("mailer.example")
         code, said = client.mail(mail_from, list(mail_options))
@@ -38,8 +38,8 @@ def send(gateway, recipients, content, *, mail_from="news@acme.example", mail_op
     return code, said.decode()
 
 
-def wait_until(holds, gateway=None, seconds=30):
-    """Returns what `holds()` does as soon as that is true."""
+def wait_until(holds, gateway=None, seconds=120):
+    """Returns what `holds()` does as soon as that is true; `seconds` only end what hangs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = holds()
@@ -52,7 +52,7 @@ def wait_until(holds, gateway=None, seconds=30):
 def request(method, link, body=None):
     """The status of a request, as a mail client's server makes it."""
     parts = urlsplit(link)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=120)
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
     connection.request(method, parts.path, body, headers)
     status = connection.getresponse().status

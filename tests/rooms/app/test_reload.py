@@ -62,7 +62,7 @@ class House:
 
 
 def certificate(n, port):
-    with smtplib.SMTP(f"127.0.0.{n}", port, timeout=20) as client:
+    with smtplib.SMTP(f"127.0.0.{n}", port, timeout=60) as client:
         client.starttls(context=ssl._create_unverified_context())
         return client.sock.getpeercert(binary_form=True)
 

@@ -52,7 +52,7 @@ def run(place, *options, spoiled_by="", **more):
         environment = environment | {"PYTHONPATH": path.rstrip(os.pathsep)}
     return subprocess.run(
         [*COMMAND, *options], env=environment | more, cwd=folder.parent,
-        capture_output=True, text=True, encoding="utf-8", check=False, timeout=110,
+        capture_output=True, text=True, encoding="utf-8", check=False, timeout=500,
     )  # fmt: skip
 
 
