@@ -11,6 +11,7 @@ import pytest
 from gatepost.flow.accept import passwords
 from gatepost.flow.accept.clients import ClientTable
 from gatepost.flow.accept.door import Limits, Tls
+from gatepost.flow.accept.guessing import PATIENCE, Guesses
 from gatepost.flow.accept.passwords import Passwords, hash_password
 from gatepost.flow.accept.secured import MAX_AUTH_FAILURES, Secured
 from gatepost.flow.accept.tls import registered_name
@@ -311,3 +312,30 @@ async def test_credentials_are_shared_between_listeners(listen, monkeypatch):
             assert (await talk.say(f"AUTH PLAIN {GOOD}")).status == "235 2.7.0"
     assert len(checked) == 1
     shared.close()
+
+
+async def test_who_hangs_up_before_the_answer_has_guessed_all_the_same(listen):
+    """Otherwise every guess costs us the work of a check, and nothing is ever locked."""
+    guesses = Guesses()
+    listener = await listen([APP], guesses=guesses)
+    wrong = encoded("\0app\0wrong")
+    here = ip_address("127.0.0.1")
+    for _ in range(PATIENCE["name and network"].failures):
+        async with connected(listener.port) as talk:
+            await talk.send(f"AUTH PLAIN {wrong}\r\n".encode())
+            await until(lambda: listener._door.passwords._waiting)
+            talk.abort()
+            await until(lambda: not listener.connections)
+    await until(lambda: not listener._door.tasks)
+    assert guesses.locked(b"app", here)
+
+
+async def test_who_hangs_up_and_knows_the_password_takes_no_seat(listen):
+    listener = await listen([APP], limits=Limits(connections_per_client=1))
+    async with connected(listener.port) as talk:
+        await talk.send(f"AUTH PLAIN {GOOD}\r\n".encode())
+        await until(lambda: listener._door.passwords._waiting)
+        talk.abort()
+        await until(lambda: not listener.connections and not listener._door.tasks)
+    async with connected(listener.port) as talk:
+        assert (await talk.say(f"AUTH PLAIN {GOOD}")).code == 235

@@ -3,11 +3,13 @@
 import asyncio
 import base64
 import socket
+from contextlib import suppress
 from ipaddress import ip_network
 
 import pytest
 import uvloop
 
+from gatepost.flow.accept import proxied
 from gatepost.flow.accept.clients import ClientTable
 from gatepost.flow.accept.door import Limits, Role, Tls
 from gatepost.flow.accept.passwords import hash_password
@@ -153,9 +155,46 @@ def test_on_uvloop(server_tls, client_tls):
             assert (await talk.say("QUIT")).code == 221
             assert await talk.rest() == b""
         await implicit.stop(5.0)
+        elsewhere = (ip_network("192.0.2.0/24"),)  # a balancer's; we come directly
+        implicit = Listener(**settings, tls=Tls.IMPLICIT, context=server_tls, proxies=elsewhere)
+        await implicit.start()
+        for _ in range(3):
+            async with connected(implicit.port, tls=client_tls):
+                pass
+        await implicit.stop(5.0)
         return handler
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         handler = runner.run(converse())
     assert handler.contents == [b"x\r\n" * 100_000, b"y\r\n" * 100_000, b"z\r\n"]
     assert [arrival.protocol for arrival, _, _ in handler.taken] == ["ESMTP", "ESMTPSA", "ESMTPS"]
+
+
+async def test_who_never_ends_the_handshake_is_counted(listen, server_tls, client_tls):
+    """Nor does a stop wait for them."""
+    usage = Usage()
+    limits = Limits(connections_per_client=3)
+    listener = await listen(
+        [LOCAL], tls=Tls.IMPLICIT, context=server_tls, limits=limits, usage=usage
+    )
+    bound = limits.connections_per_client + proxied._MOST_UNSEATED
+    silent = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(bound)]
+    await until(lambda: len(listener._door.tasks) == bound)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    with suppress(ConnectionError):  # one more is too many
+        assert await reader.read() == b""
+    writer.close()
+    silent.pop()[1].close()
+    await until(lambda: len(listener._door.tasks) == bound - 1)
+    async with connected(listener.port, tls=client_tls, greet=False) as talk:
+        assert (await talk.answer()).status == "421 4.7.0"  # with a reason
+    for _, writer in silent:
+        writer.close()
+    await until(lambda: not listener._door.tasks)
+    async with connected(listener.port, tls=client_tls):
+        silent = [await asyncio.open_connection("127.0.0.1", listener.port)]
+        await until(lambda: listener._door.tasks)
+    await listener.stop(60.0)
+    assert not listener.connections
+    assert not listener._door.unseated
+    assert usage.enter("client local", 1, total=1)  # nobody has a seat any more

@@ -82,6 +82,7 @@ class Door:
     storage_ok: Callable[[int], bool]
     stream: str
     stopping: bool = False
+    unseated: int = 0  # TLS handshakes of connections that are too many
     sessions: set[Guest] = field(default_factory=set)
     tasks: set[Task] = field(default_factory=set)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)

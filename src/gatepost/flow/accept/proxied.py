@@ -1,7 +1,10 @@
-"""Connections by way of a load balancer: the PROXY protocol, versions 1 and 2.
+"""What stands before a session: the PROXY protocol, versions 1 and 2, and TLS from the first octet.
 
 A load balancer says in a header in front of everything else, before a TLS handshake too, whose
 connection it passes on. In: a new connection. Out: a session that knows its peer.
+
+Who begins with TLS has a seat from the first moment, like everybody else: a handshake that is never
+finished would otherwise cost a connection that nobody counts.
 
 From the networks named the header is required: who does not send one, a whole and correct one
 and in time, is dropped without a word. From any other address it is never looked for, and is
@@ -21,6 +24,8 @@ checksum in it is not verified, for TCP has its own.
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Protocol, cast
@@ -31,6 +36,7 @@ from gatepost.flow.accept.door import Door, Tls
 
 HEADER_SECONDS = 10.0
 _HANDSHAKE_SECONDS = 60.0
+_MOST_UNSEATED = 20  # handshakes only to say that there are too many connections
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _START = len(_SIGNATURE)  # no header is shorter
 _LONGEST_V1 = 107
@@ -48,8 +54,16 @@ class BadHeader(Exception):  # noqa: N818  what the balancer sent, not an error 
 class Expected(Protocol):
     """The session that follows; it is told who is there before it is told of the connection."""
 
+    peer: IPv4Address | IPv6Address
+
     def told(self, peer: Peer) -> None:
         """Who the client is, other than the connection says."""
+
+    def take_seat(self) -> bool:
+        """Counts the connection; whether there was room."""
+
+    def leave_seat(self) -> None:
+        """The connection came to nothing."""
 
 
 def missing(header: bytes) -> int:
@@ -134,9 +148,11 @@ class Reception(asyncio.BufferedProtocol):
         self._networks = networks
         self._session = session
         self._peer: IPv4Address | IPv6Address = IPv4Address(0)
+        self._port = 0
         self._header = b""
         self._space = bytearray(_START)
         self._timer: asyncio.TimerHandle | None = None
+        self._handshake: asyncio.Task[None] | None = None
 
     # What asyncio calls
 
@@ -149,7 +165,7 @@ class Reception(asyncio.BufferedProtocol):
         if not peername:  # gone already
             self._transport.abort()
             return
-        self._peer = peer_address(peername[0])
+        self._peer, self._port = peer_address(peername[0]), int(peername[1])
         if any(self._peer in network for network in self._networks):
             self._timer = self._loop.call_later(HEADER_SECONDS, self._drop, "no PROXY header came")
         else:
@@ -181,18 +197,22 @@ class Reception(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        """Gone before it was known whose it was."""
-        self._leave()
+        """Gone before it was known whose it was, or taken over for the handshake."""
+        if self._handshake is None:
+            self._leave()
 
     # What the listener calls
 
     def wind_up(self) -> None:
         """Nothing has begun."""
-        self._transport.abort()
+        if self._handshake is None:
+            self._transport.abort()
+        else:
+            self._handshake.cancel()
 
     def cut(self) -> None:
         """The same."""
-        self._transport.abort()
+        self.wind_up()
 
     # The works
 
@@ -207,66 +227,56 @@ class Reception(asyncio.BufferedProtocol):
 
     def _hand_over(self, peer: Peer | None) -> None:
         session = self._session()
-        if peer is not None:
-            cast("Expected", session).told(peer)
+        expected = cast("Expected", session)
         if self._door.tls is Tls.IMPLICIT:
-            self._transport.pause_reading()
-            self._door.run(self._shake_hands(session, peer), self._loop)
+            expected.told(peer or (self._peer, self._port))
+            self._begin_tls(session, seated=expected.take_seat())
             return
+        if peer is not None:
+            expected.told(peer)
         self._leave()
         self._transport.set_protocol(session)
         session.connection_made(self._transport)
 
-    async def _shake_hands(self, session: asyncio.Protocol, peer: Peer | None) -> None:
-        assert self._door.context is not None  # noqa: S101  the listener has looked
-        vestibule = _Vestibule()
+    def _begin_tls(self, session: asyncio.Protocol, *, seated: bool) -> None:
+        """Who found no seat is told so under TLS, unless very many are to be told."""
+        if not seated and self._door.unseated >= _MOST_UNSEATED:
+            self._drop("too many connections")
+            return
+        if self._timer:
+            self._timer.cancel()
         try:
-            transport = await self._loop.start_tls(
-                self._transport,
-                vestibule,
-                self._door.context,
-                server_side=True,
+            # A second descriptor: what this transport has not read by now, it never reads. To
+            # pause it would not do: uvloop reads on behind `connection_made` all the same.
+            descriptor = os.dup(self._transport.get_extra_info("socket").fileno())
+        except OSError as error:
+            cast("Expected", session).leave_seat()
+            self._drop(f"TLS: {error}")
+            return
+        socket_ = socket.socket(fileno=descriptor)
+        socket_.setblocking(False)
+        self._door.unseated += not seated
+        self._handshake = self._door.run(
+            self._shake_hands(socket_, session, seated=seated), self._loop
+        )
+        self._transport.abort()
+
+    async def _shake_hands(
+        self, socket_: socket.socket, session: asyncio.Protocol, *, seated: bool
+    ) -> None:
+        assert self._door.context is not None  # noqa: S101  the listener has looked
+        expected = cast("Expected", session)
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: session,
+                socket_,
+                ssl=self._door.context,
                 ssl_handshake_timeout=_HANDSHAKE_SECONDS,
             )
         except (OSError, asyncio.CancelledError) as error:
-            who = peer[0] if peer else self._peer
-            maillog.connection_refused(self._door.name, str(who), f"TLS: {error}")
-            self._transport.abort()
-            return
+            maillog.connection_refused(self._door.name, str(expected.peer), f"TLS: {error}")
+            socket_.close()
+            expected.leave_seat()
         finally:
+            self._door.unseated -= not seated
             self._leave()
-        if transport is not None and not vestibule.lost:
-            vestibule.lead(transport, session)
-
-
-class _Vestibule(asyncio.Protocol):
-    """Where a client stands between the end of the handshake and the session.
-
-    What it sends in the same segment arrives before `start_tls` returns, and no session can be
-    spoken to before it knows its connection.
-    """
-
-    def __init__(self) -> None:
-        self.lost = self._eof = False
-        self._octets = b""
-
-    def data_received(self, data: bytes) -> None:
-        """Too early, but not lost."""
-        self._octets += data
-
-    def eof_received(self) -> None:
-        """It has said all it wants to; TLS closes by itself."""
-        self._eof = True
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        """Gone before the session began."""
-        self.lost = True
-
-    def lead(self, transport: asyncio.Transport, session: asyncio.Protocol) -> None:
-        """The session hears all that came, in its order."""
-        transport.set_protocol(session)
-        session.connection_made(transport)
-        if self._octets:
-            session.data_received(self._octets)
-        if self._eof:
-            session.eof_received()

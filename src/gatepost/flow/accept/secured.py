@@ -58,15 +58,17 @@ class Secured(Wire):
     # Who
 
     def told(self, peer: Peer) -> None:
-        """Who the client is, where the connection is a load balancer's."""
+        """Who the client is, where the connection is a load balancer's, or is not there yet."""
         self._told = peer
 
     def take_seat(self) -> bool:
-        """Learn who the peer is, and count the connection; whether there was room."""
-        peername = self.transport.get_extra_info("peername")
-        if not peername:  # gone already
-            return False
-        self.peer, self.peer_port = self._told or (peer_address(peername[0]), int(peername[1]))
+        """Learn who the peer is, and count the connection, once; whether there was room."""
+        if self._told is None:
+            peername = self.transport.get_extra_info("peername")
+            if not peername:  # gone already
+                return False
+            self._told = peer_address(peername[0]), int(peername[1])
+        self.peer, self.peer_port = self._told
         client = self.client
         return self._sit(f"client {client.name}" if client else network_of(self.peer), not client)
 
@@ -186,6 +188,7 @@ class Secured(Wire):
         client = table.by_username(username, self.peer)
         if client and not self.door.allows(client):
             client = None
+        self._task_must_finish = True  # or who hangs up before the answer would guess uncounted
         try:
             right = await self.door.passwords.check(
                 credentials.login, credentials.password, client.password_hash if client else ""
@@ -193,9 +196,12 @@ class Secured(Wire):
         except Overloaded:
             self.send(replies.AUTH_UNAVAILABLE)
             return
+        finally:
+            self._task_must_finish = False
         if client and right:
             self.door.guesses.succeeded(credentials.login, self.peer)
-            self._welcome(client, table)
+            if not self.lost:
+                self._welcome(client, table)
         else:
             await self._turn_away(client, credentials.login)
 
@@ -216,8 +222,9 @@ class Secured(Wire):
         failure = door.guesses.failed(username, self.peer)
         for kind, seconds in failure.locks:
             maillog.auth_locked(door.name, peer, name, kind=kind, seconds=seconds)
-        await asyncio.sleep(failure.delay)
-        self._refuse(replies.AUTH_FAILED)
+        if not self.lost:
+            await asyncio.sleep(failure.delay)
+            self._refuse(replies.AUTH_FAILED)
 
     def _refuse(self, reply: bytes) -> None:
         self._failures += 1

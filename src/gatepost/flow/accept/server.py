@@ -106,19 +106,17 @@ class Listener:
         def reception() -> Reception:
             return Reception(door, loop, self._proxies, session)
 
-        arriving: Callable[[], asyncio.BaseProtocol] = reception if self._proxies else session
-        # Behind a header the handshake is the reception's.
-        implicit = door.context if door.tls is Tls.IMPLICIT and not self._proxies else None
+        # With TLS from the first octet, the reception counts who shakes hands.
+        arriving: Callable[[], asyncio.BaseProtocol] = (
+            reception if self._proxies or door.tls is Tls.IMPLICIT else session
+        )
         if self._bound is not None:
-            self._server = await loop.create_server(
-                arriving, sock=self._bound, ssl=implicit, backlog=_BACKLOG
-            )
+            self._server = await loop.create_server(arriving, sock=self._bound, backlog=_BACKLOG)
         else:
             self._server = await loop.create_server(
                 arriving,
                 self._address or None,
                 self._port,
-                ssl=implicit,
                 backlog=_BACKLOG,
                 reuse_port=self._reuse_port or None,
             )
