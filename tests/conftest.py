@@ -7,14 +7,27 @@ the run say so; with CI set in the environment that is an error.
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gatepost import maillog
 from gatepost.logfile import Seldom
 from support import engines, postgres
 from support.embedded import lay_down
 from support.engines import ENGINES
+from support.scale import scale
 
 POSTGRES = postgres.find_binaries()
+
+# The same examples wherever the tests run, however long one takes there: what passed is not to
+# fail by chance. `make soak` and `make fuzz` look for others.
+settings.register_profile(
+    "gatepost",
+    derandomize=scale(short=True, full=False),
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("gatepost")
 
 
 def pytest_collection_modifyitems(items):

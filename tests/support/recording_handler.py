@@ -24,6 +24,7 @@ class RecordingHandler:
     taken: list[tuple[Arrival, Envelope, bytes]] = field(default_factory=list)
     ended: list[tuple[Arrival, Envelope]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    waiting: int = 0  # how many are in front of the gate
 
     def check_recipient(
         self, arrival: Arrival, mail_from: str, recipient: Recipient
@@ -41,7 +42,9 @@ class RecordingHandler:
 
     async def take(self, arrival: Arrival, envelope: Envelope, content: bytes) -> Reply:
         if self.gate:
+            self.waiting += 1
             await self.gate.wait()
+            self.waiting -= 1
         if self.failure:
             raise self.failure()
         self.taken.append((arrival, envelope, content))

@@ -37,7 +37,7 @@ class Sending:
         port = upstream if isinstance(upstream, int) else upstream.port
         settings = {
             "name": "default", "host": "127.0.0.1", "port": port, "ehlo": "relay.example.org",
-            "timeouts": Timeouts.all(5.0), "pause": 0.02, "longest_pause": 0.1, "connections": 1,
+            "timeouts": Timeouts.all(30.0), "pause": 0.02, "longest_pause": 0.1, "connections": 1,
         }  # fmt: skip
         self.done: dict[Copy, Sequence[Outcome]] = {}
         self.health: list[tuple[bool, Reply]] = []

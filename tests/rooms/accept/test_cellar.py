@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost.flow.accept import cellar as rooms
+from gatepost.flow.accept import wire
 from gatepost.flow.accept.cellar import Cellar, Crowded
 from gatepost.flow.accept.content import Content, Trouble
 from gatepost.flow.accept.door import Limits
@@ -172,9 +173,10 @@ def test_a_full_disk_is_no_exception():
     assert content.finish() is Trouble.NO_ROOM
 
 
-async def test_an_octet_now_and_then_keeps_no_session(listen):
+async def test_an_octet_now_and_then_keeps_no_session(listen, monkeypatch):
     """Slow-loris: neither a command line nor content may take for ever."""
-    limits = Limits(idle_seconds=0.3, least_rate=1e6)
+    monkeypatch.setattr(wire, "_LINGER_SECONDS", 0.1)  # it goes on dripping, and is cut off
+    limits = Limits(idle_seconds=1.0, least_rate=1e6)
     listener = await listen(limits=limits)
 
     async def drip(talk):
@@ -192,7 +194,7 @@ async def test_an_octet_now_and_then_keeps_no_session(listen):
 
 
 async def test_a_session_without_a_message_ends(listen, handler):
-    listener = await listen(limits=Limits(idle_seconds=0.2, barren_seconds=0.5))
+    listener = await listen(limits=Limits(idle_seconds=1.0, barren_seconds=1.5))
     async with connected(listener.port) as talk:
         answer = await talk.say("NOOP")
         while answer.code == 250:  # never silent for long

@@ -1,6 +1,7 @@
 """The wire: segmentation, back pressure, time-outs, ends of connections."""
 
 import asyncio
+from contextlib import contextmanager
 from ipaddress import ip_network
 
 import pytest
@@ -154,6 +155,16 @@ async def test_a_client_that_does_not_read_is_not_served_further():
     listener._door.passwords.close()
 
 
+@contextmanager
+def time_passed(seconds):
+    """The loop's clock is that much further."""
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+    loop.time = lambda: clock() + seconds
+    yield
+    loop.time = clock
+
+
 @pytest.mark.parametrize("said", [b"", b"NOO", b"EHLO c\r\nMAIL FROM:<a@acme.example>\r\n"])
 async def test_idle_time_out(listen, said):
     listener = await listen(limits=Limits(idle_seconds=0.2))
@@ -165,7 +176,7 @@ async def test_idle_time_out(listen, said):
 
 async def test_dribbling_a_line_is_idling(listen):
     listener = await listen(limits=Limits(idle_seconds=0.3))
-    async with connected(listener.port) as talk:
+    async with connected(listener.port, greet=False) as talk:
 
         async def dribble():
             while True:
@@ -180,7 +191,8 @@ async def test_dribbling_a_line_is_idling(listen):
 async def test_who_is_told_to_go_and_stays_is_cut_off(listen, monkeypatch):
     monkeypatch.setattr(wire, "_LINGER_SECONDS", 0.1)
     listener = await listen(limits=Limits(idle_seconds=0.1))
-    async with connected(listener.port):
+    async with connected(listener.port, greet=False) as talk:
+        assert (await talk.answer()).code == 220
         await until(lambda: listener.connections == 0)
 
 
@@ -202,11 +214,13 @@ async def test_the_whole_of_data_has_a_time_out(listen, handler):
 
 async def test_our_own_slowness_is_no_idling(listen, handler):
     handler.gate = asyncio.Event()
-    listener = await listen(limits=Limits(idle_seconds=0.1))
+    listener = await listen(limits=Limits(idle_seconds=60))
     async with connected(listener.port) as talk:
         await talk.say(MAIL, "RCPT TO:<b@shop.example>", "DATA")
         await talk.send(b"x\r\n.\r\n")
-        await asyncio.sleep(0.4)
+        await until(lambda: handler.waiting)
+        with time_passed(200):
+            await asyncio.sleep(0.1)  # timers go off
         handler.gate.set()
         assert (await talk.answer()).status == "250 2.0.0"
 

@@ -144,7 +144,7 @@ async def test_auth_over_starttls(good):
     ],
 )
 async def test_whatever_is_said_before_mail_fails_nobody(steps, code):
-    outcome, up, sending = await send_one(Script(steps=steps), timeouts=Timeouts.all(0.2))
+    outcome, up, sending = await send_one(Script(steps=steps), timeouts=Timeouts.all(1.0))
     if outcome.scope is Scope.CONNECTION:  # it closed when it saw MAIL
         assert steps["EHLO"] == Drop("250 upstream.example")
         return

@@ -90,7 +90,7 @@ async def test_refusals_heard_out_of_step_fail_nobody():
     script = Script(
         recipients={"no@one.example": "550 5.1.1 no"}, steps={"MAIL": [Raw(b"")], "DATA": Hang()}
     )
-    async with Upstream(script) as up, Sending(up, timeouts=Timeouts.all(0.1)) as sending:
+    async with Upstream(script) as up, Sending(up, timeouts=Timeouts.all(1.0)) as sending:
         outcomes = await sending.send(make_copy("a@one.example", "no@one.example"))
         assert words(outcomes) == [(DEFERRED, 451), (DEFERRED, 451)]
 
@@ -128,7 +128,7 @@ async def test_a_reply_too_many_at_rest_drops_the_connection():
 @pytest.mark.parametrize("missing", ["MAIL", "RCPT", "DATA", "DOT"])
 async def test_a_reply_too_few_times_out(missing):
     script = Script(steps={missing: [Raw(b"")]})
-    async with Upstream(script) as up, Sending(up, timeouts=Timeouts.all(0.1)) as sending:
+    async with Upstream(script) as up, Sending(up, timeouts=Timeouts.all(1.0)) as sending:
         (outcomes,) = await sending.send(make_copy())
         assert words([outcomes]) == [(DEFERRED, 451)]
         assert outcomes[0].reply.enhanced in {"4.4.2", "4.5.0"}

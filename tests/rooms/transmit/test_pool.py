@@ -235,13 +235,13 @@ async def test_a_poisonous_copy_costs_itself_and_not_the_others():
 
 
 async def test_drain_finishes_the_wire_and_gives_back_the_queue():
-    script = Script(steps={"DOT": Slow(0.1)})
+    script = Script(steps={"DOT": Slow(0.5)})
     async with Upstream(script) as up, Sending(up) as sending:
         waiting = copies(10)
         for copy in waiting:
             sending.pool.put(copy)
         await until(lambda: up.messages)
-        await sending.pool.drain(5)
+        await sending.pool.drain(60)
         assert set(sending.done) == set(waiting)
         results = sending.results()
         assert results.count(DELIVERED) == len(up.messages) == 2  # one written, one begun
