@@ -34,7 +34,7 @@ class Daily:
     async def gather(self) -> None:
         """Adds what was delivered since to the uses of consents (JU-23)."""
         for _ in range(_ROUNDS):
-            await self._store.read(uses.touch)
+            await self._store.survey(uses.touch)
             if not await self._store.write(uses.gather):
                 return
 

@@ -69,7 +69,7 @@ class Dossiers:
             kept_for=wiring.settings.retention.evidence,
         )
         try:
-            found = await self._store.read(ask)
+            found = await self._store.survey(ask)
         except UnknownSubject:
             return None
         return await asyncio.to_thread(render, found, self._texts, language, wiring.policy)

@@ -192,7 +192,7 @@ class Housekeeping:
     async def reroute(self) -> None:
         """Finds a new way for what waits for an upstream that is no longer configured."""
         wiring = self._wiring()
-        gone = await self._store.read(
+        gone = await self._store.survey(
             partial(queue_rows.foreign_upstreams, known=wiring.routes.keys())
         )
         for upstream in gone:
@@ -225,7 +225,7 @@ class Housekeeping:
         """Ends what waits for an upstream since before that: looked for beside the mail."""
         total = 0
         late = partial(queue_rows.late, upstream=upstream, received_before=received_before)
-        while ids := await self._store.read(late):
+        while ids := await self._store.survey(late):
             ended = await self._store.write(
                 partial(queue_rows.give_up, ids=ids, reply=str(EXPIRED))
             )
@@ -241,7 +241,7 @@ class Housekeeping:
         """
         wiring = self._wiring()
         given = wiring.settings.complaints
-        alarms = await self._store.read(
+        alarms = await self._store.survey(
             partial(
                 complaint_rate.find_alarms,
                 senders=wiring.policy.senders,
@@ -276,7 +276,7 @@ class Housekeeping:
         """Counts the queue; a long one more seldom, because each row is looked at."""
         now = time.monotonic()
         if now >= self._count_again:
-            states = await self._store.read(queue_rows.count_states)
+            states = await self._store.survey(queue_rows.count_states)
             maillog.queued(states)
             self._count_again = now + sum(states.values()) / COUNTED_PER_SECOND
 

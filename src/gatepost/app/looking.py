@@ -51,7 +51,7 @@ class Looking:
 
     def pages(self) -> Iterator[Page]:
         """Everybody who must be looked at now."""
-        read = self._store.read_now
+        read = self._store.survey_now
         so_far = read(partial(looks.where, rules=self._rules))
         while so_far.after is not None:
             people = read(partial(looks.people_after, after=so_far.after))

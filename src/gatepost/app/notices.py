@@ -68,7 +68,7 @@ class Notices:
 
     async def report_failures(self) -> int:
         """Sends the delivery reports that are due; says how many."""
-        due = await self._store.read(lambda tx: reports.due_reports(tx, self._gather_failures))
+        due = await self._store.survey(lambda tx: reports.due_reports(tx, self._gather_failures))
         made = 0
         for report in due:
             made += await self._store.write(partial(self._report, due=report))
@@ -79,7 +79,7 @@ class Notices:
         now = self._store.now()
         if now - self._looked_at >= LOOK_AGAIN:
             self._looked_at, self._unremarkable = now, {}
-        look = await self._store.read(
+        look = await self._store.survey(
             partial(
                 campaign_report.look_for_summaries,
                 silence=self._summary_after,
@@ -162,8 +162,8 @@ class Notices:
         if sender is None or not sender.contact:
             await self._store.write(partial(campaign_report.mark_summed_up, campaign=campaign.id))
             return 0
-        counts = await self._store.read(partial(campaign_report.decided, campaign=campaign.id))
-        not_mailed = await self._store.read(
+        counts = await self._store.survey(partial(campaign_report.decided, campaign=campaign.id))
+        not_mailed = await self._store.survey(
             partial(campaign_report.not_mailed, campaign=campaign.id, limit=MAX_LISTED)
         )
         number, now = new_id(), self._store.now()

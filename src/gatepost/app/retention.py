@@ -99,7 +99,7 @@ class Retention:
 
     def preview(self) -> Report:
         """What would go now, and why; changes nothing."""
-        read = self._store.read_now
+        read = self._store.survey_now
         rows = self._before(self._rows)
         silent = self._before("retention.campaigns")
         due = self._due_people()
@@ -132,9 +132,9 @@ class Retention:
     def run(self, advance: Advance = lambda _count: None) -> Report:
         """Does it; `advance` hears of every slice."""
         rows = self._before(self._rows)
-        self._store.read_now(uses.touch)
+        self._store.survey_now(uses.touch)
         while self._store.write_now(uses.gather):
-            self._store.read_now(uses.touch)
+            self._store.survey_now(uses.touch)
         over = self._until_done(
             partial(content.purge, finished_before=self._before("retention.content")), advance
         )
@@ -207,7 +207,7 @@ class Retention:
 
     def _judge(self, people: Sequence[int]) -> Judged:
         judge = partial(retention.judge, ids=people, terms=self._terms, bases=self._bases)
-        return self._store.read_now(judge)
+        return self._store.survey_now(judge)
 
     def _erase_people(self, advance: Advance) -> list[Due]:
         erased: list[Due] = []
@@ -215,7 +215,7 @@ class Retention:
             judged = self._judge(page.people)
             looks = [*judged.looks]
             ids = [one.subject for one in judged.due]
-            people = self._store.read_now(partial(places.who_are, ids=ids))
+            people = self._store.survey_now(partial(places.who_are, ids=ids))
             count, unreachable = forget(self._store, people)  # reads all mail: of many at once
             self._places += count
             self._unreachable += unreachable
@@ -231,7 +231,7 @@ class Retention:
 
     def _count_strangers(self) -> int:
         """How many addresses `_forget_strangers` would blank, as readers see it."""
-        read, rows = self._store.read_now, self._before(self._rows)
+        read, rows = self._store.survey_now, self._before(self._rows)
         known: set[int] = set()
         for page in self._looking.pages():
             known.update(page.strangers)
@@ -246,9 +246,9 @@ class Retention:
 
     def _forget_strangers(self, advance: Advance) -> int:
         total, after, rows = 0, 0, self._before(self._rows)
-        while ids := self._store.read_now(partial(looks.strangers, after=after)):
+        while ids := self._store.survey_now(partial(looks.strangers, after=after)):
             after = ids[-1]
-            found = self._store.read_now(partial(strangers.split, ids=ids, before=rows))
+            found = self._store.survey_now(partial(strangers.split, ids=ids, before=rows))
             over = set(ids) - set(found.later)
             if over:
                 forget = partial(strangers.forget, idle=found.idle, looked_at=over)
@@ -259,9 +259,9 @@ class Retention:
 
     def _forget_left_over(self) -> None:
         """What was on its way when its recipient was erased, and has arrived."""
-        self._places += _forget_mail(self._store, self._store.read_now(places.still_known))
+        self._places += _forget_mail(self._store, self._store.survey_now(places.still_known))
         while True:
-            found = self._store.read_now(places.left_over)
+            found = self._store.survey_now(places.left_over)
             if not found.rows:
                 return
             count = self._store.write_now(partial(places.forget, found=found))
@@ -274,7 +274,7 @@ class Retention:
         after: int | None = 0
         before: Sequence[Old] = ()
         while after is not None:
-            found, after = self._store.read_now(partial(look, after=after))
+            found, after = self._store.survey_now(partial(look, after=after))
             if new := [old for old in found if old not in before]:
                 yield new
             before = found
@@ -284,7 +284,7 @@ class Retention:
         for found in self._old_submissions():
             for portion in _portions(found):
                 ids = [old.id for old in portion]
-                unknown = self._store.read_now(partial(strangers.of_mail, submissions=ids))
+                unknown = self._store.survey_now(partial(strangers.of_mail, submissions=ids))
 
                 def purge(tx: Tx, ids: list[int] = ids, unknown: list[int] = unknown) -> int:
                     looks.note(tx, [Look(STRANGERS, number) for number in unknown])
@@ -313,7 +313,7 @@ def forget(store: Store, people: Sequence[places.Who]) -> tuple[Counter[str], li
     unreachable: list[str] = []
     gone: list[Path] = []
     keys = {who.address.key for who in people if who.address}
-    for file in store.read_now(written.files):
+    for file in store.survey_now(written.files):
         rows = rejects.forget(file.path, keys)
         if rows is None:
             if file.at < store.now() - DAILY:  # else it may be about to be written
@@ -330,7 +330,7 @@ def forget(store: Store, people: Sequence[places.Who]) -> tuple[Counter[str], li
 def _forget_mail(store: Store, people: Sequence[places.Who]) -> Counter[str]:
     """Ends and blanks the mail to and by these people."""
     done: Counter[str] = Counter()
-    found = store.read_now(partial(places.find, people=people))
+    found = store.survey_now(partial(places.find, people=people))
     for portion in places.slices(found):
         done += store.write_now(partial(places.forget, found=portion))
     return done

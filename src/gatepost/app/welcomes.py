@@ -38,7 +38,7 @@ class Welcomes:
 
     async def watch(self) -> None:
         """Says so when welcomes are late: once after an hour, once more after a day."""
-        waiting = await self._store.read(signups.waiting_welcomes)
+        waiting = await self._store.survey(signups.waiting_welcomes)
         age = self._store.now() - waiting.since if waiting.since else timedelta()
         maillog.welcomes_waiting(waiting.count, age.total_seconds())
         level = sum(age >= limit for limit in _LATE)

@@ -87,6 +87,12 @@ def show(tx: Tx, campaign: int) -> CampaignRow:
     return rows[0]
 
 
+def sender_of(tx: Tx, campaign: int) -> str | None:
+    """Whose campaign it is; `None` for an id that is none."""
+    sender: str | None = tx.connection.execute(select(_c.sender).where(_c.id == campaign)).scalar()
+    return sender
+
+
 def recipients(
     tx: Tx, campaign: int, *, after: int = 0, limit: int = 1000
 ) -> list[tuple[int, CampaignRecipient]]:

@@ -2,7 +2,9 @@
 
 In: a URL ("" for the embedded SQLite file in `data_dir`) and operations, functions of `Tx`.
 Out: their results, after COMMIT. Writing has one thread per process and is committed in
-groups (`writer`); reading has two threads, each operation with a snapshot of its own.
+groups (`writer`); reading has two threads, each operation with a snapshot of its own. What may
+read for long has a thread of its own, or two such would keep everybody else from reading: mail, and
+those who look for fresh withdrawals.
 
 *Fails:* `StoreUnavailable` (out of reach, locked too long, disk full), `StoreBroken`
 (damaged), `StoreTooNew`, `KeysError`. After trouble has passed everything works again
@@ -106,10 +108,10 @@ class Store:
         )  # fmt: skip
         reading = [
             Link(engines[1], keys=keys, clock=self._clock, health=healths[1])
-            for _ in range(_READERS)
+            for _ in range(_READERS + 1)
         ]
         self._writer = Desk(write, [writing])
-        self._readers = Desk(read, reading)
+        self._readers, self._surveyor = Desk(read, reading[1:]), Desk(read, reading[:1])
         self._watchdog = None if lock else Watchdog([writing, *reading], engines[1].raw_connection)
 
     @classmethod
@@ -184,6 +186,7 @@ class Store:
         """Finishes what is queued, ends the threads, gives connections back."""
         self._writer.close()
         self._readers.close()
+        self._surveyor.close()
         if self._watchdog:
             self._watchdog.close()
         if self._lock:
@@ -256,6 +259,11 @@ class Store:
         answer: T = await self._ask(self._readers, Job(op))
         return answer
 
+    async def survey(self, op: Callable[[Tx], T]) -> T:
+        """As `read`, for what may take longer than a moment: one after the other."""
+        answer: T = await self._ask(self._surveyor, Job(op))
+        return answer
+
     def write_now(self, op: Callable[[Tx], T]) -> T:
         """As `write`, blocking: for commands."""
         answer: T = self._ask_now(self._writer, Job(op))
@@ -269,6 +277,11 @@ class Store:
     def read_now(self, op: Callable[[Tx], T]) -> T:
         """As `read`, blocking."""
         answer: T = self._ask_now(self._readers, Job(op))
+        return answer
+
+    def survey_now(self, op: Callable[[Tx], T]) -> T:
+        """As `survey`, blocking."""
+        answer: T = self._ask_now(self._surveyor, Job(op))
         return answer
 
     @staticmethod

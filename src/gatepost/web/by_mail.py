@@ -29,7 +29,12 @@ from gatepost.web import body, counters, visits
 from gatepost.web.answer import Answer
 from gatepost.web.body import Receive
 from gatepost.web.documents import document
-from gatepost.web.limits import FORMS_PER_NETWORK, LETTERS_PER_ADDRESS, network_of
+from gatepost.web.limits import (
+    DOSSIERS_PER_LINK,
+    FORMS_PER_NETWORK,
+    LETTERS_PER_ADDRESS,
+    network_of,
+)
 from gatepost.web.page import Pages
 from gatepost.web.site import Letters, Site
 from gatepost.web.visitor import Scope, header, visitor
@@ -98,6 +103,8 @@ class ByMail:
             return self._pages.foreign(scope)
         if claim.submission < self._site.store.now().timestamp():
             return self._trouble("expired", scope, sender, 410)
+        if not self._pages.limits.allows(DOSSIERS_PER_LINK, _token(scope)):
+            return self._pages.too_many(DOSSIERS_PER_LINK, scope)
         visits.count("dossier", scope)
         show = self._site.dossier
         found = (

@@ -39,6 +39,7 @@ class Rate:
 LOOKS_PER_LINK = Rate("looks", 120, 60)
 SAVES_PER_LINK = Rate("saves", 60, 60)
 BAD_LINKS_PER_NETWORK = Rate("bad links", 120, 60)
+DOSSIERS_PER_LINK = Rate("dossiers", 10, 600)  # each reads the records of all mail
 FORMS_PER_NETWORK = Rate("forms", 30, 600)
 LETTERS_PER_ADDRESS = Rate("letters", 2, 3600)
 

@@ -44,6 +44,9 @@ class Desk:
     def read(self, op):
         return self.store.read(op)
 
+    def survey(self, op):
+        return self.store.survey(op)
+
     def write(self, op):
         return self.store.write(op)
 

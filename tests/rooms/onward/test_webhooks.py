@@ -47,6 +47,9 @@ class Sender:
     def read(self, op):
         return self.store.read(op)
 
+    def survey(self, op):
+        return self.store.survey(op)
+
     def write(self, op):
         return self.store.write(op)
 

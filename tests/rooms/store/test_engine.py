@@ -396,3 +396,23 @@ def test_a_time_that_was_long_in_coming_is_asked_for_again():
     clock = Clock()
     clock.set(datetime(2030, 1, 1, tzinfo=UTC), elapsed() - 200)
     assert clock.is_stale()
+
+
+async def test_what_reads_for_long_keeps_nobody_else_from_reading(store):
+    """However many there are: two slow readers once kept all mail, and all who look, waiting."""
+    gate, begun = threading.Event(), threading.Event()
+
+    def slow(_tx):
+        begun.set()
+        assert gate.wait(30)
+        return "read"
+
+    surveys = [asyncio.ensure_future(store.survey(slow)) for _ in range(3)]
+    await asyncio.to_thread(begun.wait, 30)
+    async with asyncio.timeout(30):
+        assert isinstance(await store.read(names), list)
+    assert not any(one.done() for one in surveys)
+    gate.set()
+    assert await asyncio.gather(*surveys) == ["read"] * 3
+    with pytest.raises(Exception, match=r"readonly|read-only"):
+        await store.survey(put("w"))

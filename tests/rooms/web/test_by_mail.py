@@ -171,3 +171,18 @@ async def test_a_store_that_is_not_ready_says_so(tmp_path):
         answer = await client.post("/manage", data=TYPED)
         assert answer.status_code == 503
         assert "retry-after" in answer.headers
+
+
+async def test_what_is_stored_is_shown_ten_times_in_a_row_and_no_more(tmp_path):
+    """Each time the records of all mail are read, and others want to read as well."""
+    async with (
+        served(tmp_path, letters=True, dossier=dossier) as site,
+        httpx.AsyncClient(base_url=site.url) as client,
+    ):
+        subject = await site.subscribe("anna@example.org", "newsletter")
+        until = int(site.store.now().timestamp()) + 3600
+        claim = Claim(subject, stream_tag("sender:acme"), until)
+        path = f"/privacy/{site.ring.seal(Purpose.DOSSIER, claim)}"
+        codes = [(await client.get(path)).status_code for _ in range(12)]
+        assert codes[:10] == [200] * 10
+        assert codes[-1] == 429

@@ -175,7 +175,7 @@ class Line:
             found = onward.news(tx, self._height, self._to.kinds)
             return found.height, self._to.choose(tx, found.events)
 
-        height, wanted = await self._store.read(read)
+        height, wanted = await self._store.survey(read)
         if height == self._height:
             return False
         now = self._store.now()

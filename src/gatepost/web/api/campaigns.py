@@ -33,7 +33,7 @@ def router(site: Site) -> APIRouter:
         limit: Limit = PAGE,
     ) -> list[CampaignRow]:
         """List campaigns with their counts, the newest first."""
-        rows = await site.store.read(
+        rows = await site.store.survey(
             partial(campaign_report.list_all, limit=limit, before=before, senders=who.senders)
         )
         if len(rows) == limit:
@@ -56,7 +56,7 @@ def router(site: Site) -> APIRouter:
             row = _owned(tx, number, who)
             return row, campaign_report.recipients(tx, number, after=after, limit=limit)
 
-        row, recipients = await site.store.read(read)
+        row, recipients = await site.store.survey(read)
         if len(recipients) == limit:
             link_next(request, response, after=recipients[-1][0])
         facts = asdict(row)
@@ -75,7 +75,7 @@ def router(site: Site) -> APIRouter:
         """End what is still queued of a campaign, and refuse what comes later. Twice is once."""
 
         def write(tx: Tx) -> int:
-            _owned(tx, number, who)
+            _check(tx, number, who)
             return campaigns.stop(tx, number, asked.note)
 
         return Stopped(id=number, ended=await site.store.write(write))
@@ -85,10 +85,12 @@ def router(site: Site) -> APIRouter:
 
 def _owned(tx: Tx, number: int, who: Holder) -> CampaignRow:
     """The campaign, if the key sees it. Raises `Problem`."""
-    try:
-        row = campaign_report.show(tx, number)
-    except LookupError as error:
-        raise Problem(404, _NO_SUCH) from error
-    if not who.key.sees(row.sender):
+    _check(tx, number, who)
+    return campaign_report.show(tx, number)
+
+
+def _check(tx: Tx, number: int, who: Holder) -> None:
+    """Raises `Problem` unless the key sees the campaign; counts nothing, so writers may ask."""
+    sender = campaign_report.sender_of(tx, number)
+    if sender is None or not who.key.sees(sender):
         raise Problem(404, _NO_SUCH)
-    return row

@@ -32,7 +32,7 @@ def router(site: Site) -> APIRouter:
         limit: Limit = PAGE,
     ) -> list[QuarantineRow]:
         """List what is held, and until when."""
-        rows = await site.store.read(
+        rows = await site.store.survey(
             partial(
                 quarantine.list_quarantine,
                 stream=None if stream is None else plain(stream),

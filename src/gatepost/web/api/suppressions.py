@@ -59,7 +59,7 @@ def _add_looks(routes: APIRouter, site: Site) -> None:
         """List the suppressions in force; a key for several senders says which."""
         of_sender = None if sender is None and not who.is_restricted else who.sender(sender)
         place = _place(after) if after else None
-        rows = await site.store.read(
+        rows = await site.store.survey(
             partial(suppressions.list_suppressed, sender=of_sender, after=place, limit=limit)
         )
         if len(rows) == limit:
