@@ -94,7 +94,7 @@ def history(tmp_path_factory):
         with recorded(folder, folder / "data") as disk:
             gateway.start()
             words = [sys.executable, "-c", RECORD, str(folder / "data"), *READERS]
-            subprocess.run(words, check=True, timeout=60, env=os.environ | {"PYTHONPATH": TESTS})
+            subprocess.run(words, check=True, timeout=300, env=os.environ | {"PYTHONPATH": TESTS})
         known = Known(disk)
         known.submit(gateway, READERS, mail("News"))
         wait_until(lambda: len(upstream.taken) == len(READERS), gateway)

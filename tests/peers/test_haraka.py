@@ -50,11 +50,11 @@ class Haraka:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
 
     def greets(self):
         try:
-            with Lines(self.port, seconds=5):
+            with Lines(self.port, seconds=20):
                 return True
         except OSError:
             return False

@@ -139,7 +139,7 @@ def kept(place):
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(120)
         process.stdout.close()
 
 
@@ -175,7 +175,7 @@ def test_kept_running_it_takes_mail_until_ctrl_c(place):
         assert stranger not in arrived
         assert processes_in(folder)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     assert not list(folder.iterdir())
     assert not processes_in(folder)
 
@@ -187,7 +187,7 @@ def test_interrupted_on_the_way_it_clears_away_and_says_no(place, number):
         read_until(process, "The parts")
         process.send_signal(number)
         rest = process.stdout.read()
-        assert process.wait(30) == 1
+        assert process.wait(120) == 1
     assert "stopped before the end" in rest
     assert "Traceback" not in rest
     assert not list(folder.iterdir())

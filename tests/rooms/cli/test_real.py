@@ -35,7 +35,7 @@ def words(site, *given):
 
 def program(site, *given, **more):
     return subprocess.run(
-        words(site, *given), capture_output=True, text=True, timeout=60, check=False, **more
+        words(site, *given), capture_output=True, text=True, timeout=120, check=False, **more
     )
 
 
@@ -114,7 +114,7 @@ def test_beside_a_running_serve(site):
         assert "another gatepost serve" in second.stderr
     finally:
         serving.send_signal(signal.SIGTERM)
-        _, said = serving.communicate(timeout=30)
+        _, said = serving.communicate(timeout=120)
     assert serving.returncode == 0, said
 
 
@@ -143,7 +143,7 @@ def test_several_commands_at_once(site):
         for number in range(4)
     ]  # fmt: skip
     for process in running:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=120)
         assert process.returncode == 0, said
     assert site.ok("ledger", "verify").status == 0
     assert {site.standing(f"p{number}@kund.example")["state"] for number in range(4)} == {"granted"}
@@ -160,7 +160,7 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(site):
     process.stdout.readline()
     process.stdout.close()
     said = process.stderr.read()
-    process.wait(timeout=60)
+    process.wait(timeout=120)
     assert "Traceback" not in said
     assert "Error" not in said
 

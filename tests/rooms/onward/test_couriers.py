@@ -19,7 +19,7 @@ def names(*answers):
     return resolve, asked
 
 
-async def post(there, url=None, *, allow_private=True, resolve=None, seconds=5.0, body=b"x"):
+async def post(there, url=None, *, allow_private=True, resolve=None, seconds=30.0, body=b"x"):
     more = {"resolve": resolve} if resolve else {}
     courier = Courier(
         allow_private=allow_private, authority=there.authority, seconds=seconds, **more

@@ -47,11 +47,11 @@ def held(store):
 
     def hold(_tx):
         entered.set()
-        assert gate.wait(30)
+        assert gate.wait(120)
 
     thread = threading.Thread(target=store.write_now, args=(hold,))
     thread.start()
-    assert entered.wait(30)
+    assert entered.wait(120)
     yield gate
     gate.set()
     thread.join()
@@ -169,7 +169,7 @@ def test_closing_finishes_what_is_queued(store_url, tmp_path):
 
     thread = threading.Thread(target=store.write_now, args=(slow,))
     thread.start()
-    started.wait(30)
+    started.wait(120)
     store.close()
     thread.join()
     with Store.open(store_url, tmp_path / "d") as again:
@@ -360,7 +360,7 @@ def test_gateways_in_each_others_way_both_get_through(postgres_server, tmp_path)
                 tx.cursor.execute(change, (first,))
                 if not attempts:
                     attempts.append(1)
-                    barrier.wait(30)
+                    barrier.wait(120)
                 tx.cursor.execute(change, (second,))
 
             return op
@@ -404,7 +404,7 @@ async def test_what_reads_for_long_keeps_nobody_else_from_reading(store):
 
     def slow(_tx):
         begun.set()
-        assert gate.wait(30)
+        assert gate.wait(120)
         return "read"
 
     surveys = [asyncio.ensure_future(store.survey(slow)) for _ in range(3)]

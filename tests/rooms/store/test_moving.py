@@ -214,8 +214,8 @@ def test_a_target_that_does_not_give_back_what_was_written_never_becomes_a_store
 @every_way
 def test_nobody_writes_to_the_source_while_it_is_moved(ends, filled, monkeypatch):
     """A gateway that was forgotten elsewhere hears that the store is out of reach."""
-    monkeypatch.setattr("gatepost.store.connection.PATIENCE_SECONDS", 0.3)
-    monkeypatch.setattr("gatepost.store.health.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("gatepost.store.connection.PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("gatepost.store.health.PATIENCE_SECONDS", 1.0)
     with opened(ends[0]) as forgotten:
         refused = []
 

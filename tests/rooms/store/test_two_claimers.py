@@ -33,7 +33,7 @@ def on_postgresql(postgres_server, tmp_path):
 
 def job(holder, limit):
     return ClaimJob(
-        holder=holder, upstreams=["smarthost"], limit=limit, lease=LEASE.duration,
+        holder=holder, rooms={"smarthost": limit}, urgent=False, lease=LEASE.duration,
         retry_after=lambda _attempts: timedelta(minutes=15),
         decide=lambda review: [None] * len(review.rows), needs_standing=lambda _stream: False,
     )  # fmt: skip
@@ -48,15 +48,15 @@ def test_the_second_passes_over_what_the_first_is_claiming(on_postgresql):
     def slowly(tx):
         (rows,) = CLAIM.run(tx, [job("gateway-1", 100)])
         claimed.set()
-        assert go_on.wait(30), "the second waited for the first"
+        assert go_on.wait(120), "the second waited for the first"
         return rows
 
     with ThreadPoolExecutor() as threads:
         first = threads.submit(one.write_now, slowly)
-        assert claimed.wait(30)
+        assert claimed.wait(120)
         seconds = claim(other, holder="gateway-2", limit=1000)
         go_on.set()
-        firsts = first.result(30)
+        firsts = first.result(120)
     assert len(firsts) == 100
     assert len(seconds) == 300
     assert not {row.id for row in firsts} & {row.id for row in seconds}

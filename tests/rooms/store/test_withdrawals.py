@@ -91,11 +91,11 @@ def test_a_transaction_that_commits_late_is_not_missed(postgres_server, tmp_path
         def late(tx):
             people.record(tx, KIM, [fact("withdrawn")])
             recorded.set()
-            finish.wait(30)
+            finish.wait(120)
 
         thread = threading.Thread(target=slow.write_now, args=(late,))
         thread.start()
-        recorded.wait(30)
+        recorded.wait(120)
         quick_number = record(quick, fact("withdrawn"), address=other)
         mark, endings = quick.read_now(lambda tx: withdrawals_after(tx, mark))
         assert [ending.subject for ending in endings] == [quick_number]
