@@ -27,7 +27,9 @@ def make_certificate(folder: Path, *names: str, days: int = 30) -> tuple[Path, P
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=60))
         .not_valid_after(now + dt.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([alternative_name(name) for name in names]), critical=False
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -52,7 +54,8 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def _name(name: str) -> x509.GeneralName:
+def alternative_name(name: str) -> x509.GeneralName:
+    """A host name or an address, as a certificate names it."""
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

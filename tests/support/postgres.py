@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -53,6 +54,10 @@ def _lives(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def _name_in(url):
+    return urlsplit(url).path.removeprefix("/")
 
 
 class Server:
@@ -119,7 +124,7 @@ class Server:
 
         `like` is the URL of another, which nobody uses now, to be copied whole.
         """
-        template = like.rpartition("/")[2] or "template1"
+        template = _name_in(like) or "template1"
         if not (empty or like):
             template = self._template = self._template or self._make_template()
         self._made += 1
@@ -132,22 +137,26 @@ class Server:
         from gatepost.store.schema import migrate
 
         self._execute("CREATE DATABASE gatepost_template TEMPLATE template1")
-        engine = postgresql_engine(self.url("gatepost_template"), writes=True)
+        engine = postgresql_engine(self.admin_url("gatepost_template"), writes=True)
         migrate(engine)
         engine.dispose()
         return "gatepost_template"
 
     def _execute(self, sql):
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+        with psycopg.connect(self.admin_url("postgres"), autocommit=True) as connection:
             connection.execute(sql)
 
     def drop(self, url):
         """Removes a database, whoever is still connected."""
-        name = url.rpartition("/")[2]
+        name = _name_in(url)
         self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def url(self, name):
         return f"postgresql://gatepost@127.0.0.1:{self.port}/{name}"
+
+    def admin_url(self, name):
+        """The same for ourselves."""
+        return self.url(name)
 
     def run(self, program, *arguments):
         command = [str(self.binaries / program), *arguments]

@@ -11,6 +11,7 @@ from gatepost.cli.desk import Desk, Refusal, Status, desk_of, say
 from gatepost.cli.options import Json
 from gatepost.cli.printing import progress, show_json, show_table
 from gatepost.store import ledger, moving, upkeep
+from gatepost.store.address import parameters
 from gatepost.store.engine import Store
 from gatepost.store.instance import AlreadyServed, only_instance
 from gatepost.store.keys import StoreKeys
@@ -55,8 +56,13 @@ def _ends(desk: Desk, url: str) -> tuple[moving.End, moving.End]:
     settings = desk.settings
     data_dir = settings.server.data_dir
     source = moving.End(_normal(settings.store.url.get_secret_value()), data_dir)
-    if url != moving.EMBEDDED and not url.startswith(("postgresql://", "postgres://")):
-        raise Refusal(f'give a URL that begins with postgresql://, or "{moving.EMBEDDED}"')
+    if url != moving.EMBEDDED:
+        try:
+            parameters(url)
+        except ValueError as error:
+            raise Refusal(
+                f'the URL {error}; give one that begins with postgresql://, or "{moving.EMBEDDED}"'
+            ) from None
     target = moving.End("" if url == moving.EMBEDDED else _normal(url), data_dir)
     if source == target:
         raise Refusal("that is where the store is already", Status.NO)

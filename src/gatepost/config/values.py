@@ -24,6 +24,7 @@ from gatepost.config.errors import wrong
 from gatepost.mail import address, duration
 from gatepost.mail.duration import Duration
 from gatepost.mail.placeholder import is_spelling
+from gatepost.store.address import parameters
 from gatepost.store.private import cure, why_open
 
 T = TypeVar("T")
@@ -388,11 +389,13 @@ def _secret_in_file(name: str, folder: Path) -> SecretStr:
 
 def _store_url(value: object, info: ValidationInfo) -> SecretStr:
     url = _secret(value, info)
-    if url.get_secret_value() and not url.get_secret_value().startswith("postgresql://"):
-        raise wrong(
-            "is no address of a PostgreSQL database",
-            'write "postgresql://user@host/database", or "" for the embedded store',
-        )
+    if url.get_secret_value():
+        try:
+            parameters(url.get_secret_value())
+        except ValueError as error:
+            raise wrong(
+                str(error), 'write "postgresql://user@host/database", or "" for the embedded store'
+            ) from None
     return url
 
 

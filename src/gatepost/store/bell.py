@@ -16,11 +16,13 @@ import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import psycopg
 from sqlalchemy import Engine
 
+from gatepost.store.postgresql import connect
 from gatepost.store.transaction import Tx
 
 PAUSE_SECONDS = 0.25
@@ -78,16 +80,8 @@ class Bell:
                 failures += 1
                 self._closed.wait(pause)
 
-    def _connected(self) -> psycopg.Connection:
-        return psycopg.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=4,
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-            application_name="gatepost",
-        )
+    def _connected(self) -> psycopg.Connection[Any]:
+        return connect(self._url, autocommit=True)
 
     def _pass_on(self, connection: psycopg.Connection) -> None:
         connection.execute(f"LISTEN {_CHANNEL}")

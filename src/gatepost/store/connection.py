@@ -31,7 +31,6 @@ from sqlalchemy import (
     Transaction,
     create_engine,
     event,
-    make_url,
 )
 
 from gatepost.store.clock import Clock, elapsed
@@ -39,6 +38,7 @@ from gatepost.store.health import IMPATIENT_SECONDS, PATIENCE_SECONDS, Damage, H
 from gatepost.store.identity import Identity
 from gatepost.store.keys import StoreKeys
 from gatepost.store.lock import FileLock
+from gatepost.store.postgresql import CONNECT_SECONDS, HURRIED_CONNECT_SECONDS, connect
 from gatepost.store.times import to_ms
 from gatepost.store.transaction import Tx
 from gatepost.store.trouble import (
@@ -57,7 +57,9 @@ T = TypeVar("T")
 
 _ATTEMPTS = 5
 _STEP_ASIDE_SECONDS = 0.02
-_CONNECT_SECONDS, _HURRIED_CONNECT_SECONDS = 4, 2  # 2 is the least that libpq knows
+# Who stands still for so long in the middle of writing, frozen or on a machine that lost power, is
+# given up by PostgreSQL: else what it has locked would be nobody's for hours.
+STANDSTILL_SECONDS = 30.0
 _FROM_OURSELVES = (StoreBusy, StoreDamaged)  # raised here, not by an operation
 _PROOF = "UPDATE meta SET value = value WHERE name = 'suppression.key'"  # a write that is none
 _PRAGMAS = (
@@ -114,34 +116,30 @@ def sqlite_engine(path: Path, *, writes: bool, patience: Patience = _as_usual) -
 
 def postgresql_engine(url: str, *, writes: bool, patience: Patience = _as_usual) -> Engine:
     """A PostgreSQL server; `url` as libpq knows it (`postgresql://…`)."""
-    milliseconds = int(PATIENCE_SECONDS * 1000)
     settings = {
-        "lock_timeout": milliseconds,
+        "lock_timeout": int(PATIENCE_SECONDS * 1000),
         "synchronous_commit": "on",
         "random_page_cost": 1.1,  # look-ups by hash: never a scan of everybody
         "jit": "off",
     }
     engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
+        "postgresql+psycopg://",
         poolclass=NullPool,
         hide_parameters=True,  # addresses do not belong into error messages
         use_native_hstore=False,
         isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
-        connect_args={
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": milliseconds,
-            "application_name": "gatepost",
-            "prepare_threshold": None,  # and so nothing deallocated: the wire prepares
-            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
-        },
     )
 
     @event.listens_for(engine, "do_connect")
-    def be_patient(_dialect: object, _record: object, _given: object, named: Any) -> None:
+    def be_patient(_dialect: object, _record: object, _given: object, named: Any) -> Any:
         hurry = patience() < PATIENCE_SECONDS
-        named["connect_timeout"] = _HURRIED_CONNECT_SECONDS if hurry else _CONNECT_SECONDS
+        return connect(
+            url,
+            seconds=HURRIED_CONNECT_SECONDS if hurry else CONNECT_SECONDS,
+            options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
+            prepare_threshold=None,  # and so nothing deallocated: the wire prepares
+            **named,
+        )
 
     attach(engine)
     return engine if writes else engine.execution_options(postgresql_readonly=True)

@@ -30,6 +30,8 @@ from gatepost.store.arrays import Writers, binary
 _KEPT = "gatepost.wire"  # where SQLAlchemy's connection has its wire
 _TEXT, _BINARY = pq.Format.TEXT, pq.Format.BINARY
 _PLACE = re.compile(r"%[s%]")
+_LOOK_MS = 200  # what lies inside OpenSSL (see `postgresql`) is looked for so often
+_TAKES = 3  # a rest, and a record in two parts
 
 Row = tuple[Any, ...]
 _Sent = tuple[Any, int]  # octets, or None; and their format
@@ -239,8 +241,11 @@ class Wire:
         libpq = self._libpq
         while True:
             while libpq.is_busy():
-                self._poll.poll()
-                libpq.consume_input()
+                self._poll.poll(_LOOK_MS)
+                for _ in range(_TAKES):
+                    libpq.consume_input()
+                    if not libpq.is_busy():  # taking more might meet the end before the reason
+                        break
             result = libpq.get_result()
             if result is not None:
                 return result

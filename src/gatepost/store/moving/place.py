@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Table, func, make_url, select, text
+from sqlalchemy import Table, func, select, text
 
+from gatepost.store.address import without_secrets
 from gatepost.store.clock import Clock
 from gatepost.store.connection import PATIENCE_SECONDS, Link, postgresql_engine, sqlite_engine
 from gatepost.store.keys import StoreKeys
@@ -36,7 +37,7 @@ class End:
         """Where it is, without the password."""
         if not self.url:
             return str(self.data_dir / DATABASE)
-        return make_url(self.url).render_as_string(hide_password=True)
+        return without_secrets(self.url)
 
     @contextmanager
     def link(self, keys: StoreKeys, *, make: bool = False) -> Iterator[Link]:

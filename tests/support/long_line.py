@@ -1,0 +1,122 @@
+"""A long line to a server: each octet is under way for a while, and turns are counted.
+
+with LongLine(5432, seconds=0.01) as line:
+    line.port
+    before = line.turns
+    ...
+    line.turns - before   # how often somebody waited for an answer before saying more
+    line.hold(50_000)     # after so many octets from the server nothing passes, either way
+    line.cut()            # every line ends, in the middle of what was under way
+
+A turn is something said to the server after it had said something: on a line of 10 ms each way
+it costs 20. What is said need not be understood, so that TLS is counted as well.
+"""
+
+import asyncio
+import contextlib
+import threading
+
+
+class LongLine:
+    """Listens on a free port of loopback, in a thread of its own."""
+
+    def __init__(self, target, *, seconds=0.0):
+        self.port = 0
+        self.turns = 0
+        self.seconds = seconds
+        self.held = threading.Event()
+        self._left = None  # octets that the server may still say
+        self._target = target
+        self._writers = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        self._do(self._open())
+        return self
+
+    def __exit__(self, *_):
+        self._do(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def hold(self, octets=0):
+        """Passes so many more from the server, and then nothing; new lines hear nothing either."""
+        self.held.clear()
+        self._left = octets
+
+    def cut(self):
+        """Ends all lines; those made afterwards pass everything on."""
+
+        async def end():
+            self._left = None
+            for writer in list(self._writers):
+                writer.transport.abort()
+
+        self._do(end())
+
+    def _do(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    async def _open(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self):
+        self._server.close()
+        tasks = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, reader, writer):
+        there, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+        ends = {writer, to_server}
+        self._writers |= ends
+        said = []  # who spoke last
+        try:
+            await asyncio.gather(
+                self._carry(reader, to_server, said, from_server=False),
+                self._carry(there, writer, said, from_server=True),
+            )
+        finally:
+            self._writers -= ends
+            for end in ends:
+                end.close()
+
+    async def _carry(self, reader, writer, said, *, from_server):
+        under_way = asyncio.Queue()
+        passing = asyncio.create_task(self._arrive(under_way, writer))
+        with contextlib.suppress(OSError):
+            while octets := await reader.read(65536):
+                if not from_server and said != [False]:
+                    self.turns += 1
+                said[:] = [from_server]
+                octets = await self._allowed(octets, from_server)
+                under_way.put_nowait((self._loop.time() + self.seconds, octets))
+        under_way.put_nowait((self._loop.time() + self.seconds, b""))
+        await passing
+
+    async def _allowed(self, octets, from_server):
+        if self._left is None:
+            return octets
+        if not from_server and self._left > 0:
+            return octets
+        octets, self._left = octets[: self._left], max(0, self._left - len(octets))
+        if not octets:
+            self.held.set()
+            await asyncio.Event().wait()
+        return octets
+
+    async def _arrive(self, under_way, writer):
+        with contextlib.suppress(OSError):
+            while True:
+                due, octets = await under_way.get()
+                await asyncio.sleep(due - self._loop.time())
+                if not octets:
+                    break
+                writer.write(octets)
+                await writer.drain()
+        writer.close()
