@@ -1,45 +1,42 @@
 """The certificates of the SMTP listeners, which may be renewed while they listen.
 
-In: listeners' settings. Out: one TLS context for each, which whoever greets with TLS from the
-next reload on meets with the renewed certificate; sessions that are open keep theirs.
+In: listeners' settings. Out: TLS contexts; whoever greets with TLS after a reload meets the
+renewed ones, sessions that are open keep theirs. All are read, once each, before the first is
+shown: a file that breaks under way leaves every listener with what it had.
 
-*Fails:* `WiringError` where a certificate cannot be used; then none has changed.
-*Known limits:* they are read twice, to be tried and to be shown; a file that breaks between the
-two, which takes less than a millisecond, leaves the listeners before it with renewed ones.
+*Fails:* `WiringError` where a certificate cannot be used.
 """
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from gatepost.app.wiring import tls_context
 from gatepost.config.gateway import SmtpSettings
 
 
-class Certificates:
-    """What the listeners of a process show."""
+def contexts_of(listeners: Iterable[SmtpSettings]) -> list[ssl.SSLContext | None]:
+    """The context of each listener, `None` without TLS; those with the same files share one."""
+    read: dict[tuple[Path | None, Path | None], ssl.SSLContext | None] = {}
+    contexts: list[ssl.SSLContext | None] = []
+    for one in listeners:
+        files = (one.certificate, one.key) if one.tls != "none" else (None, None)
+        if files not in read:
+            read[files] = tls_context(one)
+        contexts.append(read[files])
+    return contexts
 
-    def __init__(self) -> None:
-        self._shown: list[tuple[SmtpSettings, ssl.SSLContext]] = []
 
-    def context_of(self, listener: SmtpSettings) -> ssl.SSLContext | None:
-        """The context of a listener that is about to open; `None` without TLS."""
-        context = tls_context(listener)
-        if context is not None:
-            self._shown.append((listener, context))
-        return context
+def renewed(
+    opened: Iterable[SmtpSettings], listeners: Sequence[SmtpSettings]
+) -> list[ssl.SSLContext | None]:
+    """What each of the listeners that were `opened` is to show from now on; `None` for what it has.
 
-    def renew(self, listeners: Iterable[SmtpSettings]) -> None:
-        """Reads all certificates again, from where the new settings say that they are.
-
-        A listener that the settings name no more listens until the restart with what it has.
-        """
-        now = {(one.address, one.port): one for one in listeners if one.tls != "none"}
-        places = [((old.address, old.port), context) for old, context in self._shown]
-        renewed = [(now[place], context) for place, context in places if place in now]
-        for listener, _ in renewed:
-            tls_context(listener)
-        for listener, context in renewed:
-            context.load_cert_chain(str(listener.certificate), str(listener.key))
+    One that the new settings name no more listens until the restart with what it has.
+    """
+    contexts = zip(listeners, contexts_of(listeners), strict=True)
+    now = {(one.address, one.port): context for one, context in contexts}
+    return [now.get((one.address, one.port)) if one.tls != "none" else None for one in opened]
 
 
 def without_certificates(listeners: Iterable[SmtpSettings]) -> list[SmtpSettings]:

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from gatepost import __version__, houselog, logfile, maillog
-from gatepost.app.certificates import Certificates, without_certificates
+from gatepost.app.certificates import contexts_of, renewed, without_certificates
 from gatepost.app.composing import Composer
 from gatepost.app.correspondence import Correspondence
 from gatepost.app.dossier import Dossiers
@@ -80,9 +80,9 @@ class Gateway:
         self._leads = self._place.number == 0
         self._stack = AsyncExitStack()
         self._leavings = Leavings()
-        self._certificates = Certificates()
         self._bound: dict[str, socket.socket] = {}
-        self._contexts: dict[int, ssl.SSLContext | None] = {}
+        self._contexts: Sequence[ssl.SSLContext | None] = ()
+        self._opened: Sequence[SmtpSettings] = ()  # as `smtp`
         self.smtp: list[Listener] = []
         self.pages: Server | None = None
         self.admin: Server | None = None
@@ -100,7 +100,7 @@ class Gateway:
             self._take("admin", "[admin]", settings.admin.address, settings.admin.port)
         for number, given in enumerate(settings.smtp):
             self._take(f"smtp {number}", f"[[smtp]] {given.role}", given.address, given.port)
-            self._contexts[number] = self._certificates.context_of(given)
+        self._contexts = contexts_of(settings.smtp)
 
     def _take(self, key: str, door: str, address: str, port: int) -> None:
         with _naming(door, address, port):
@@ -128,15 +128,15 @@ class Gateway:
         Raises `WiringError`, `TextsError` or `StoreUnavailable`, and then nothing has changed.
         """
         fixed = _bound_to_start(self._wiring.settings, settings)
-        # What can fail comes first and changes nothing; from the certificates on nothing waits.
+        # What can fail comes first and changes nothing; from the texts on nothing waits.
         wiring = wire(settings)
         texts = await asyncio.to_thread(read_texts, settings.pages.templates)
+        contexts = await asyncio.to_thread(renewed, self._opened, settings.smtp)
         await self._remember_streams(wiring)
-        self._certificates.renew(settings.smtp)
         self.texts.use(texts)
         self._wiring = wiring
-        for listener in self.smtp:
-            listener.reconfigure(clients=self._wiring.clients, limits=self._wiring.limits)
+        for listener, context in zip(self.smtp, contexts, strict=True):
+            listener.reconfigure(clients=wiring.clients, limits=wiring.limits, context=context)
         self.cellar.memory = settings.limits.memory // 2
         self.outbound.limit_memory(settings.limits.memory // 2)
         self.outbound.forget_plans()
@@ -303,7 +303,9 @@ class Gateway:
             has_room=self.housekeeping.disk.has_room,
         )
         stack.callback(self.cellar.close)
-        for number, given in enumerate(self._wiring.settings.smtp):
+        self._opened = self._wiring.settings.smtp
+        self._contexts = self._contexts or contexts_of(self._opened)
+        for number, given in enumerate(self._opened):
             listener = self._listener(number, given, usage, passwords, guesses)
             with _naming(f"[[smtp]] {given.role}", given.address, given.port):
                 await listener.start()
@@ -320,7 +322,6 @@ class Gateway:
         guesses: Guesses,
     ) -> Listener:
         bound = self._bound.pop(f"smtp {number}", None)
-        context = self._contexts[number] if bound else self._certificates.context_of(given)
         return Listener(
             hostname=self._wiring.hostname,
             handler=self.returns if given.role == "returns" else self.inbound,
@@ -331,7 +332,7 @@ class Gateway:
             bound=bound,
             reuse_port=self._share_ports,
             tls=Tls(given.tls),
-            context=context,
+            context=self._contexts[number],
             role=Role(given.role),
             only_clients=given.clients,
             reject_bare_newlines=given.bare_newlines == "reject",

@@ -15,6 +15,7 @@ from gatepost.store.engine import Store
 
 app = typer.Typer(help="Campaigns: bulk mailings and what became of them.", no_args_is_help=True)
 
+_PAGE = 50_000  # recipients; each page sorts all of the campaign
 _SHOWN = ("id", "name", "stream", "client", "started_at", "recipients", "verdicts", "outcomes")
 _RECIPIENT = ("recipient", "verdict", "reason", "since", "state", "attempts", "last_reply")
 
@@ -80,7 +81,7 @@ def _unknown(number: int) -> Refusal:
 def _recipients(store: Store, number: int) -> Iterator[Mapping[str, Any]]:
     found = selection.pages(
         lambda after: store.read_now(
-            lambda tx: campaign_report.recipients(tx, number, after=after, limit=selection.PAGE)
+            lambda tx: campaign_report.recipients(tx, number, after=after, limit=_PAGE)
         ),
         lambda pair: pair[0],
     )

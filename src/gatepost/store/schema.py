@@ -108,15 +108,25 @@ def _check_way_back(found: str, to: str) -> None:
     known = revisions()
     if found and found not in known:
         raise StoreTooNew(
-            f"the store has schema {found}, this program knows {known[-1]} at most: the program "
-            "that made it can take it back"
+            f"the store has schema {found}, this program knows {known[-1]} at most: only the "
+            f"newer program can take it back (its own gatepost store rollback --to {to})"
         )
     oldest = oldest_reachable()
-    if to not in known or not oldest <= to <= found:
+    way = f"the store has schema {found or 'none'} and can be taken back to {oldest} at most"
+    if to.isdigit() and to > known[-1]:
         raise CannotRollBack(
-            f"the store has schema {found or 'none'} and can be taken back to {oldest} at most, "
-            f"not to {to}: for an older one restore a backup"
+            f"{to} is no way back: this program knows no schema newer than {known[-1]}, and the "
+            f"program that knows {to} upgrades to it; {way}"
         )
+    if to not in known:
+        raise CannotRollBack(f"there is no schema {to or 'without a name'}: {way}")
+    if to > found:
+        raise CannotRollBack(
+            f"{to} is no way back: the store has schema {found or 'none'}; "
+            "gatepost store upgrade leads forward"
+        )
+    if to < oldest:
+        raise CannotRollBack(f"{way}, not to {to}: for an older one restore a backup")
 
 
 def _has_downgrade(name: str) -> bool:

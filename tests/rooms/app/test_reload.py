@@ -3,6 +3,7 @@
 import asyncio
 import smtplib
 import ssl
+from contextlib import suppress
 
 import pytest
 
@@ -100,6 +101,30 @@ async def test_what_breaks_after_the_check_changes_nothing(house, broken, error)
     assert now[2] == "after"
     assert not set(map(id, now)) & set(map(id, before))
     assert all(one != other for one, other in zip(before, now, strict=True))
+
+
+@pytest.mark.parametrize("after", [1, 3])
+async def test_certificates_that_break_under_way_are_never_mixed(house, monkeypatch, after):
+    before = await house.seen()
+    house.settle("after")
+    settings = house.load()
+    read, load_one = [], ssl.SSLContext.load_cert_chain
+
+    def load_and_break(context, *files):
+        load_one(context, *files)
+        read.append(files)
+        if len(read) == after:
+            for n in "12":
+                (house.folder / n / "localhost.pem").write_text("nonsense")
+
+    with monkeypatch.context() as breaking:
+        breaking.setattr(ssl.SSLContext, "load_cert_chain", load_and_break)
+        with suppress(WiringError):
+            await house.gateway.reload(settings)
+    now = await house.seen()
+    same = [one == other for one, other in zip(now[:2], before[:2], strict=True)]
+    assert same in ([True, True], [False, False])
+    assert (now[-1] is before[-1]) == same[0]
 
 
 async def test_a_store_that_is_away_changes_nothing(house):

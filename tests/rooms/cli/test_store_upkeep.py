@@ -1,5 +1,7 @@
 """`gatepost store status`, `upgrade` and `rollback`."""
 
+import sqlite3
+
 import pytest
 
 from gatepost.store import schema
@@ -35,6 +37,36 @@ def test_there_is_no_way_back_past_the_oldest(site):
     said = site.refused("store", "rollback", "--to", "0001", "--yes", status=1)
     assert f"can be taken back to {OLDEST} at most" in said
     assert "restore a backup" in said
+
+
+@pytest.mark.parametrize(
+    ("to", "holds"),
+    [
+        ("9999", f"knows no schema newer than {HEAD}"),
+        ("0000", "there is no schema 0000"),
+        ("latest", "there is no schema latest"),
+    ],
+)
+def test_what_is_no_way_back_is_not_taken_for_an_older_one(site, to, holds):
+    said = site.refused("store", "rollback", "--to", to, "--yes", status=1)
+    assert holds in said
+    assert "backup" not in said
+
+
+def test_from_a_newer_schema_only_the_newer_program_leads_back(site):
+    with sqlite3.connect(site.folder / "data/gatepost.db") as db:
+        db.execute("UPDATE alembic_version SET version_num = '9998'")
+    said = site.refused("store", "rollback", "--to", HEAD, "--yes", status=3)
+    assert (
+        f"only the newer program can take it back (its own gatepost store rollback --to {HEAD})"
+        in said
+    )
+
+
+def test_forward_is_no_way_back(site):
+    site.ok("store", "rollback", "--to", OLDEST, "--yes")
+    said = site.refused("store", "rollback", "--to", HEAD, "--yes", status=1)
+    assert "gatepost store upgrade leads forward" in said
 
 
 def test_not_while_a_gateway_runs(site):

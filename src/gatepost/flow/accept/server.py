@@ -150,9 +150,16 @@ class Listener:
         self._server = None
 
     def reconfigure(
-        self, *, clients: ClientTable | None = None, limits: Limits | None = None
+        self,
+        *,
+        clients: ClientTable | None = None,
+        limits: Limits | None = None,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         """Take up a reloaded configuration; what is not given stays."""
+        if context is not None:
+            _check_tls(self._door.tls, context)
+            self._door.context = context
         if clients is not None:
             self._door.clients = clients
         if limits is not None:

@@ -13,7 +13,6 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """A context for a listener: TLS 1.2 or newer (RFC 8314 §4.1), nothing asked of clients.
 
     The ciphers are Python's own choice: forward secrecy and no SHA-1 in all of them.
-    Renewed files are taken up by calling `load_cert_chain` on the same context.
     Raises `OSError` or `ssl.SSLError` for files that do not work.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
