@@ -60,6 +60,9 @@ _STEP_ASIDE_SECONDS = 0.02
 # Who stands still for so long in the middle of writing, frozen or on a machine that lost power, is
 # given up by PostgreSQL: else what it has locked would be nobody's for hours.
 STANDSTILL_SECONDS = 30.0
+# Who stands still for so long in the middle of writing, frozen or on a machine that lost power, is
+# given up by PostgreSQL: else what it has locked would be nobody's for hours.
+STANDSTILL_SECONDS = 30.0
 _FROM_OURSELVES = (StoreBusy, StoreDamaged)  # raised here, not by an operation
 _PROOF = "UPDATE meta SET value = value WHERE name = 'suppression.key'"  # a write that is none
 _PRAGMAS = (
@@ -122,6 +125,8 @@ def postgresql_engine(url: str, *, writes: bool, patience: Patience = _as_usual)
         "random_page_cost": 1.1,  # look-ups by hash: never a scan of everybody
         "jit": "off",
     }
+    if writes:  # a reader locks nothing, and may have to wait for whoever reads its output
+        settings["idle_in_transaction_session_timeout"] = int(STANDSTILL_SECONDS * 1000)
     engine = create_engine(
         "postgresql+psycopg://",
         poolclass=NullPool,

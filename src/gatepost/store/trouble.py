@@ -75,6 +75,8 @@ _POSTGRESQL = {
     "57P01": Trouble.LOST,
     "57P02": Trouble.LOST,
     "57P05": Trouble.LOST,
+    "25P03": Trouble.LOST,  # we stood still in a transaction, or were too long in it
+    "25P04": Trouble.LOST,
     "25006": Trouble.LOST,  # we talk to a server that has become a standby
     "55P03": Trouble.AWAY,
     "XX001": Trouble.BROKEN,
