@@ -23,7 +23,7 @@ HEADINGS = {
     "unavailable": "Not possible just now",
 }
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 
 async def test_every_page_of_a_sender_without_a_look(browser, plain):

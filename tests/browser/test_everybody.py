@@ -8,7 +8,7 @@ import pytest
 from support.gallery import LANGUAGES, STATES
 from support.looking import examined
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

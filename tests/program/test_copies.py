@@ -2,7 +2,6 @@
 
 import base64
 import os
-import time
 from datetime import timedelta
 
 import pytest
@@ -172,11 +171,12 @@ def test_what_must_not_be_changed_is_held_where_the_stream_says_so(world):
     ))  # fmt: skip
     assert send(gateway, PEOPLE[:1], signed, source="127.0.0.7")[0] == 250
     assert send(gateway, PEOPLE[:1], mail("Care"), source="127.0.0.7")[0] == 250
-    new_copies(gateway, upstream, before, 1)
-    assert rows(gateway)[-2:] == [
+    expected = [
         (PEOPLE[0], "quarantined", "unmodifiable"),
         (PEOPLE[0], "delivered", "consented"),
     ]
+    wait_until(lambda: rows(gateway)[-2:] == expected, gateway)
+    assert len(upstream.messages) == before + 1
 
 
 async def test_one_summary_per_campaign_says_who_was_not_mailed(world):
@@ -229,12 +229,14 @@ def test_other_mail_passes_a_long_mailing(tmp_path):
                 wait_until(lambda anna=anna: place_of(anna, upstream), gateway)
                 assert place_of(anna, upstream) - asked < 250
 
+            # The mailing does not go on meanwhile: a command takes seconds on a busy machine.
+            script.steps["DOT"] = Slow(1, "250 2.0.0 ok")
             gateway.run("queue", "retry", "--all")
-            asked_at = time.time()
+            script.steps["DOT"] = Slow(0.01, "250 2.0.0 ok")
+            asked = len(upstream.messages)
             wait_until(lambda: place_of("retried@example.org", upstream), gateway)
-            arrived = upstream.messages[place_of("retried@example.org", upstream)]
-            assert arrived.began - asked_at < 5
-            assert len(copies(upstream)) < 4500, "most of the mailing still waits"
+            assert place_of("retried@example.org", upstream) - asked < 1000
+            assert len(copies(upstream)) < len(people), "the mailing is not over"
             gateway.kill()
 
 

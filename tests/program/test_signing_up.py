@@ -44,11 +44,11 @@ def add_form(gateway, streams):
 def sign_up(gateway, stream):
     """As a person does; who is too quick is asked to press once more."""
     url = f"http://127.0.0.1:{gateway.http_port}/subscribe/website"
-    page = httpx.get(url)
+    page = httpx.get(url, timeout=60)
     assert page.status_code == 200
     token = re.search(r'name="form" value="([^"]+)"', page.text).group(1)
     sent = {"form": html.unescape(token), "stream": stream, "address": ANNA, "homepage": ""}
-    until(lambda: httpx.post(url, data=sent).status_code == 200)
+    until(lambda: httpx.post(url, data=sent, timeout=60).status_code == 200)
 
 
 def letter(upstream, number=0):
@@ -92,7 +92,7 @@ def test_a_confirmation_lets_go_what_was_held(tmp_path):
             gateway.kill()
             gateway.start()
             base = f"http://127.0.0.1:{gateway.http_port}"
-            assert httpx.post(base + path_in(asks, "c")).status_code == 200
+            assert httpx.post(base + path_in(asks, "c"), timeout=60).status_code == 200
             assert letter(upstream, 1)["Subject"] == "Spring"
             assert held(gateway) == []
             kinds = [event["kind"] for event in shown(gateway)["events"]]
@@ -122,6 +122,7 @@ def test_a_welcome_that_left_before_a_crash_counts_after_it(tmp_path):
             answer = httpx.post(
                 f"http://127.0.0.1:{gateway.http_port}{leave}",
                 data={"List-Unsubscribe": "One-Click"},
+                timeout=60,
             )
             assert answer.status_code == 200
             assert shown(gateway)["standings"][0]["state"] == "withdrawn"

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 
 from support.consents import granted
-from support.program import CONFIG, Program
+from support.program import CONFIG, IN_TIME_SECONDS, Program
 from support.smtp_lines import Lines
 from support.upstream import Hang, Script, UpstreamThread
-from support.watching import copies, mail, request, rows, send, wait_until
+from support.watching import copies, mail, request, rows, send, states, wait_until
 
 PEOPLE = [f"reader{number}@example.org" for number in range(3)]
 IDLE = 200
@@ -101,8 +101,8 @@ def test_a_stop_is_over_in_time_whoever_holds_on(tmp_path):
             last.send_content(mail("Last"))
             asked = time.monotonic()
             gateway.process.send_signal(signal.SIGTERM)
-            assert gateway.process.wait(20) == 0
-            assert time.monotonic() - asked < 10
+            assert gateway.process.wait(60) == 0
+            assert time.monotonic() - asked < IN_TIME_SECONDS
             with suppress(AssertionError, OSError):  # no answer: the client asks again
                 assert last.hear()[:1] == "4"
         assert len(rows(gateway)) == 1
@@ -119,7 +119,6 @@ def test_the_second_signal_ends_it_at_once(tmp_path):
             wait_until(lambda: any("DATA" in line for _, line in upstream.commands), gateway)
             gateway.process.send_signal(signal.SIGTERM)
             wait_until(lambda: "stopping" in gateway.log(), gateway)
-            asked = time.monotonic()
             gateway.process.send_signal(signal.SIGTERM)
-            assert gateway.process.wait(20) == 0
-            assert time.monotonic() - asked < 4, "it would have waited for upstream"
+            assert gateway.process.wait(60) == 0
+        assert states(gateway) == {"sending": 1}, "else it would have waited, and be deferred"

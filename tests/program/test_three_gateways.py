@@ -99,8 +99,14 @@ def began_late(trio, answered):
     return [
         (message.recipients[0], message.content_began - answered[message.recipients[0]])
         for message in list(trio.upstream.messages)
-        if message.content_began > answered.get(message.recipients[0], message.content_began) + 1
+        if is_late(trio, message, answered.get(message.recipients[0], message.content_began))
     ]
+
+
+def is_late(trio, message, known):
+    """Whether it began more than a second after `known`, not only was read that late."""
+    began = message.content_began
+    return began - known - trio.upstream.held_up(known, began) > 1
 
 
 def settled(trio, readers, *, seconds=PATIENCE_SECONDS):
@@ -138,7 +144,7 @@ def test_any_of_them_accepts_sends_and_answers_withdrawals(trio, tokens, acknowl
 def test_the_third_believes_in_another_time_throughout(trio):
     last = json.loads(trio.third.log().splitlines()[-1])
     ahead = datetime.fromisoformat(last["timestamp"]).timestamp() - time.time()
-    assert WRONG_SECONDS - 60 < ahead < WRONG_SECONDS + 60
+    assert WRONG_SECONDS - 300 < ahead < WRONG_SECONDS + 60  # it may have been silent for a while
 
 
 def test_one_is_killed_under_load(trio, acknowledged):
@@ -207,7 +213,9 @@ def test_one_is_cut_off_from_the_store(trio, tokens, acknowledged):
     blind = [
         message
         for message in trio.upstream.messages
-        if cut_at + 1 < message.content_began < back_at and trio.sender_of(message) is trio.second
+        if is_late(trio, message, cut_at)
+        and message.content_began < back_at
+        and trio.sender_of(message) is trio.second
     ]
     assert blind == []
     got = copies(trio.upstream)

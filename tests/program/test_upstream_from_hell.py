@@ -5,6 +5,7 @@ gets a mail that meets the trouble, and then a second one that need not.
 """
 
 import json
+import math
 import re
 import smtplib
 import time
@@ -23,8 +24,9 @@ from support.trouble_rows import LATER, NOW, ROWS, SOON
 from support.upstream import Script, UpstreamCrowd
 from support.watching import wait_until
 
-PATIENCE_SECONDS = 80
-DUE_SECONDS = {SOON: (14, 24), LATER: (29 * 60, 46 * 60)}
+PATIENCE_SECONDS = 300
+# Counted from the attempt, which may take a while by itself.
+DUE_SECONDS = {SOON: (14, 90), LATER: (29 * 60, 46 * 60)}
 CLIENT = """
 [clients.devil]
 networks = ["127.0.0.66"]
@@ -96,6 +98,7 @@ class Hell:
     def __init__(self, gateway, upstreams, store):
         self.gateway, self.upstreams, self.store = gateway, upstreams, store
         self.first, self.second = {}, {}
+        self.began = time.monotonic()
 
     def recipients(self):
         """What is on record, by address."""
@@ -105,13 +108,13 @@ class Hell:
 
     def play(self):
         """Sends to all; the second mail when the first has come to what it should."""
-        with ThreadPoolExecutor(4) as senders:
+        with ThreadPoolExecutor(4) as senders, ThreadPoolExecutor(4) as second_senders:
             for row in ROWS:
                 senders.submit(submit, self.gateway, row, addresses(row), "First")
             end = time.monotonic() + PATIENCE_SECONDS
             while len(self.second) < len(ROWS) and time.monotonic() < end:
                 time.sleep(0.1)
-                self.look(senders)
+                self.look(second_senders)
 
     def look(self, senders):
         seen = self.recipients()
@@ -248,7 +251,7 @@ def test_all_that_was_put_off_arrives_and_is_what_it_should_be(hell):
     """Upstream is well again, and every copy it ever took is the right one for its recipient."""
     waiting = [row for row in ROWS if row.state == "deferred"]
     hell.gateway.run("queue", "retry", "--all")
-    wait_until(lambda: undelivered(hell, waiting) == [], hell.gateway, 80)
+    wait_until(lambda: undelivered(hell, waiting) == [], hell.gateway)
     for row in ROWS:
         copies = list(hell.upstreams[row.name].messages) if row.name in hell.upstreams else []
         for message in copies:
@@ -277,9 +280,10 @@ def test_whoever_went_with_the_troubled_one_has_an_end_of_their_own(hell):
 
 
 def test_no_upstream_was_hammered_at(hell):
-    """Those that let nobody in were asked a few times in all this time."""
+    """Those that let nobody in were asked a few times, each after twice the pause before."""
     shut = [row.name for row in ROWS if row.due == NOW and row.name in hell.upstreams]
-    assert max(hell.upstreams[name].connections for name in shut) <= 9
+    doublings = math.log2(1 + time.monotonic() - hell.began)
+    assert max(hell.upstreams[name].connections for name in shut) <= 4 + doublings
 
 
 def test_no_traceback_and_nothing_set_aside(hell):

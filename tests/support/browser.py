@@ -9,6 +9,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
+_PATIENCE_MS = 120_000  # only ends what hangs
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -27,7 +28,9 @@ async def chromium() -> AsyncIterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     assert path, "the browser tests need Debian's package chromium"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, headless=True, args=_FLAGS)
+        browser = await playwright.chromium.launch(
+            executable_path=path, headless=True, args=_FLAGS, timeout=_PATIENCE_MS
+        )
         try:
             yield browser
         finally:
@@ -51,6 +54,7 @@ class Watched:
 async def watched(browser: Browser, **options: Any) -> AsyncIterator[Watched]:
     """A page in a context of its own: `viewport`, `color_scheme`, `java_script_enabled` …"""
     context = await browser.new_context(**options)
+    context.set_default_timeout(_PATIENCE_MS)
     try:
         yield Watched(context, await context.new_page())
     finally:

@@ -21,7 +21,8 @@ NOOP, QUIT. A step is
 
 Every message that was complete is in `messages`, with `reply` as it was answered ("" if it
 never was); refused ones too, so filter by `taken`. `violations` lists what a client must not
-do: pipelining where it was not offered, bare newlines, commands out of order.
+do: pipelining where it was not offered, bare newlines, commands out of order. What is said when
+is noted when upstream reads it: `held_up` tells how long a busy machine kept it from that.
 
 In the test's own loop: `async with Upstream(...)`. Beside a program in the same process:
 `with UpstreamThread(...)`. As a process of its own: `python -m support.upstream --port 0
@@ -33,6 +34,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -71,6 +73,9 @@ __all__ = [
 ]
 
 
+_BEAT_SECONDS, _MISSED_SECONDS = 0.02, 0.05
+
+
 class Upstream:
     """The server; an async context manager. `messages`, `commands` and `violations` grow."""
 
@@ -98,6 +103,7 @@ class Upstream:
         self._counts: dict[int, int] = {}
         self._conversations: set[Conversation] = set()
         self._grown = asyncio.Event()
+        self._pauses: list[tuple[float, float]] = []  # from when until when nothing was read
 
     @property
     def taken(self) -> list[Message]:
@@ -110,13 +116,26 @@ class Upstream:
             lambda: Conversation(self), "127.0.0.1", self.port, ssl=context, backlog=500
         )
         self.port = self._server.sockets[0].getsockname()[1]
+        self._heart = asyncio.create_task(self._beat())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._heart.cancel()
         self._server.close()
         for protocol in list(self._conversations):
             protocol.cut()
         await asyncio.sleep(0)
+
+    async def _beat(self) -> None:
+        while True:
+            before = time.time()
+            await asyncio.sleep(_BEAT_SECONDS)
+            if (now := time.time()) - before > _MISSED_SECONDS:
+                self._pauses.append((before, now))
+
+    def held_up(self, begin: float, end: float) -> float:
+        """For how many of the seconds between two moments upstream could not read."""
+        return sum(max(0.0, min(last, end) - max(first, begin)) for first, last in self._pauses)
 
     async def wait_for(self, count: int, seconds: float = 60.0) -> list[Message]:
         """Waits until `count` messages were taken; fails the test if that takes too long."""
