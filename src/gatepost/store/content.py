@@ -2,7 +2,8 @@
 
 A message up to 256 KB is one piece and is written by the accepting transaction itself. A
 larger one is staged: each piece is a write of its own, so that small mail is not held up
-behind it, and nothing refers to the pieces until the accepting transaction does.
+behind it, and nothing refers to the pieces until the accepting transaction does. To PostgreSQL,
+which may be far away, a few go together, and come back so.
 
 In: the id that the submission will have, and its bytes as the mailer sent them. Out: the
 same bytes.
@@ -11,9 +12,10 @@ same bytes.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import count, islice
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,11 +30,13 @@ from sqlalchemy import (
 )
 
 from gatepost.store.engine import Store, Tx
+from gatepost.store.hot import compile_once
 from gatepost.store.tables import mail as tables
 from gatepost.store.tables.mail import is_untold, spelled
 from gatepost.store.times import to_ms
 
 PIECE = 256 * 1024
+_TOGETHER = 4  # pieces
 STAGED_FOR = timedelta(hours=2)
 
 _s, _r, _c, _staged = (
@@ -40,6 +44,12 @@ _s, _r, _c, _staged = (
     tables.recipient.c,
     tables.content.c,
     tables.content_staged.c,
+)
+_KEEP = insert(tables.content)
+_PIECES = (
+    select(_c.data)
+    .where(_c.submission == bindparam("of"), _c.n >= bindparam("first"), _c.n < bindparam("end"))
+    .order_by(_c.n)
 )
 _FORGET = delete(tables.content).where(_c.submission == bindparam("gone"))
 _FORGET_STAGED = delete(tables.content_staged).where(_staged.submission == bindparam("gone"))
@@ -56,24 +66,28 @@ def pieces(content: bytes) -> Iterator[memoryview]:
 
 
 async def stage(store: Store, submission: int, content: bytes) -> None:
-    """Writes large `content` ahead of its acceptance, a piece at a time.
+    """Writes large `content` ahead of its acceptance, little by little.
 
     The job that accepts it says `staged=True`.
     """
-    for n, piece in enumerate(pieces(content)):
-        await store.write(partial(_stage_piece, submission=submission, n=n, piece=piece))
+    cut = enumerate(pieces(content))
+    while some := [*islice(cut, 1 if store.is_embedded else _TOGETHER)]:
+        await store.write(partial(_stage, submission=submission, some=some))
 
 
 def load(tx: Tx, submission: int) -> bytes:
     """The whole content, held once. Raises `LookupError` where there is none."""
     whole = io.BytesIO()
-    n = 0
-    while (piece := _piece(tx, submission, n)) is not None:
-        if n == 0 and len(piece) < PIECE:
-            return piece
-        whole.write(piece)
-        n += 1
-    if n == 0:
+    select_pieces = compile_once(_PIECES, tx.dialect)
+    for first in count(0, _TOGETHER):
+        span = {"of": submission, "first": first, "end": first + _TOGETHER}
+        some = [data for (data,) in select_pieces.rows(tx, span)]
+        if first == 0 and len(some) == 1:
+            return bytes(some[0])
+        whole.writelines(some)
+        if len(some) < _TOGETHER:
+            break
+    if not whole.tell():
         raise LookupError("the content of this submission is not kept")
     return whole.getvalue()
 
@@ -115,15 +129,14 @@ def _is_over(finished_before: datetime) -> ColumnElement[bool]:
     )
 
 
+def _stage(tx: Tx, *, submission: int, some: Sequence[tuple[int, memoryview]]) -> None:
+    for n, piece in some:
+        _stage_piece(tx, submission=submission, n=n, piece=piece)
+
+
 def _stage_piece(tx: Tx, *, submission: int, n: int, piece: memoryview) -> None:
     if n == 0:
         row = {"submission": submission, "started_ms": tx.now_ms}
         tx.connection.execute(insert(tables.content_staged), row)
     chunk = {"submission": submission, "n": n, "data": piece}
-    tx.connection.execute(insert(tables.content), chunk)
-
-
-def _piece(tx: Tx, submission: int, n: int) -> bytes | None:
-    wanted = select(_c.data).where(_c.submission == submission, _c.n == n)
-    data: bytes | None = tx.connection.execute(wanted).scalar_one_or_none()
-    return data
+    compile_once(_KEEP, tx.dialect).executemany(tx, [chunk])
