@@ -46,9 +46,10 @@ class Daily:
         try:
             work = Retention(self._store, wiring.settings, wiring.policy.bases, REST_SECONDS)
             report = await asyncio.to_thread(work.run)
-        except Exception:
-            again = partial(give_back, work=RETENTION, every=DAILY, again_in=AGAIN)
-            await self._store.write(again)
+        except (Exception, asyncio.CancelledError) as error:
+            soon = timedelta() if isinstance(error, asyncio.CancelledError) else AGAIN
+            again = partial(give_back, work=RETENTION, every=DAILY, again_in=soon)
+            await self._store.write(again)  # who is told to stop leaves it to the next start
             raise
         for step in report.steps:
             houselog.retained(step.rule, step.what, step.count)

@@ -286,7 +286,8 @@ async def _pause(chore: Chore) -> None:
         await asyncio.sleep(chore.seconds)
         return
     with suppress(TimeoutError):
-        await asyncio.wait_for(chore.woken.wait(), chore.seconds)
+        async with asyncio.timeout(chore.seconds):  # wait_for could miss that it is to end
+            await chore.woken.wait()
     chore.woken.clear()
 
 

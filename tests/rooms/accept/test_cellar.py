@@ -211,3 +211,31 @@ async def test_strangers_leave_room_for_clients(listen):
             assert (await third.answer()).status == "421 4.7.0"
         async with connected(listener.port, source="127.0.0.2"):
             assert listener.connections >= 3
+
+
+async def test_one_answer_to_content_whatever_goes_wrong_on_its_way(listen, handler, cellar):
+    """A second one would answer the next command, and each after it the one before."""
+    cellar.close()  # stands for a system that gives no thread
+    listener = await listen(cellar=cellar)
+    async with connected(listener.port) as talk:
+        for _ in range(2):
+            assert (await talk.mail(LARGE, "b@shop.example")).status == "452 4.3.1"
+        assert (await talk.mail(b"x\r\n", "b@shop.example")).status == "250 2.0.0"
+        assert (await talk.say("QUIT")).code == 221
+    assert handler.contents == [b"x\r\n"]
+
+
+async def test_content_that_cannot_be_fetched_ends_its_transaction(listen, handler, cellar):
+    listener = await listen(cellar=cellar)
+    async with connected(listener.port) as talk:
+        await talk.say(MAIL, RCPT, "DATA")
+        await talk.send(LARGE)
+        (session,) = listener._door.sessions
+        await until(lambda: session._content.size == len(LARGE) and not session._task)
+        assert session._content.is_put_away
+        cellar.close()
+        await talk.send(b".\r\n")
+        assert (await talk.answer()).status == "451 4.3.0"
+        assert (await talk.mail(b"x\r\n", "c@shop.example")).status == "250 2.0.0"
+    ((_, envelope, _),) = handler.taken
+    assert [str(one.address) for one in envelope.recipients] == ["c@shop.example"]

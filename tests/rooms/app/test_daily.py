@@ -1,6 +1,8 @@
 """Once a day per store, whoever of its gateways comes first."""
 
+import asyncio
 import os
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -61,6 +63,28 @@ async def test_a_run_that_fails_is_made_again_within_hours(store, chores, monkey
         with pytest.raises(OSError, match="disk"):
             await chores.apply_retention()
     assert EventKind.ERASED not in kinds(store, subject)
+    await chores.apply_retention()
+    assert kinds(store, subject)[-1] is EventKind.ERASED
+
+
+async def test_a_run_that_a_stop_breaks_off_is_made_again_after_the_start(
+    store, chores, monkeypatch
+):
+    subject = record_old(store, "anna@example.org")
+    begun, gate = threading.Event(), threading.Event()
+
+    def run(_run):
+        begun.set()
+        assert gate.wait(30)
+
+    with monkeypatch.context() as held:
+        held.setattr(daily.Retention, "run", run)
+        task = asyncio.ensure_future(chores.apply_retention())
+        await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gate.set()
     await chores.apply_retention()
     assert kinds(store, subject)[-1] is EventKind.ERASED
 

@@ -23,6 +23,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
+from gatepost import houselog
 from gatepost.flow.accept.content import Content, Trouble
 
 COST = 2  # octets of memory for each octet of a message, while it is taken apart and stored
@@ -77,11 +78,17 @@ class Cellar:
         return False
 
     async def put_away(self, content: Content) -> None:
-        """Moves what `content` holds in memory to its file."""
+        """Moves what `content` holds in memory to its file; trouble is told at the end of data.
+
+        A word before that would be taken for the answer to the whole message.
+        """
         octets = content.in_memory
         self._underway += octets
         try:
             await self._in_thread(self._put_away, content)
+        except Exception as error:  # noqa: BLE001  such as a system without threads to give
+            houselog.housekeeping_failed("cellar", error)
+            content.give_up()
         finally:
             self._underway -= octets
 

@@ -124,7 +124,13 @@ class Session(Secured):
         self._offences = self._idle_commands = 0
         if content.is_put_away:
             self.wait_for(self._fetch(content))
-        elif transaction := self._settle_content(content.finish()):
+            return
+        try:
+            transaction = self._settle_content(content.finish())
+        except BaseException:
+            self._abandon()  # the message is over, or the next MAIL would be refused for good
+            raise
+        if transaction:
             self.wait_for(self._deliver(*transaction), must_finish=True)
 
     async def _fetch(self, content: Content) -> None:
@@ -144,7 +150,8 @@ class Session(Secured):
                     await self._deliver(*settled)
         except Crowded:
             self.send(self._turned_down(replies.CROWDED))
-            self._abandon()
+        finally:
+            self._abandon()  # as above
 
     def _settle_content(self, finished: bytes | Trouble) -> tuple[_Transaction, bytes] | None:
         """What is to be delivered; a refusal, if need be, is said and ends the transaction."""
