@@ -12,10 +12,12 @@ twice.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 
+from gatepost import houselog
 from gatepost.app.wiring import Wiring
 from gatepost.feedback.bounces import Severity, judge_reply
 from gatepost.flow.outbound import EXPIRED
@@ -35,7 +37,7 @@ from gatepost.mail.stream import Kind
 from gatepost.mail.verdict import Disposition, Reason
 from gatepost.store import campaign_report, content
 from gatepost.store.campaign_report import CampaignRow
-from gatepost.store.engine import Store, Tx
+from gatepost.store.engine import Store, StoreUnavailable, Tx
 from gatepost.store.ids import new_id, to_text
 from gatepost.store.people import ensure_subjects
 from gatepost.store.returned import Copy, record_bounce
@@ -71,7 +73,8 @@ class Notices:
         due = await self._store.survey(lambda tx: reports.due_reports(tx, self._gather_failures))
         made = 0
         for report in due:
-            made += await self._store.write(partial(self._report, due=report))
+            with _by_itself("delivery reports"):
+                made += await self._store.write(partial(self._report, due=report))
         return made
 
     async def sum_up(self) -> int:
@@ -91,7 +94,8 @@ class Notices:
             await self._store.write(partial(campaign_report.settle, campaigns=look.over))
         made = 0
         for campaign in look.due:
-            made += await self._sum_up(campaign)
+            with _by_itself("campaign summaries"):
+                made += await self._sum_up(campaign)
         return made
 
     def _report(self, tx: Tx, due: DueReport) -> int:
@@ -115,7 +119,7 @@ class Notices:
             host=wiring.hostname,
             to=submission.mail_from,
             fates=fates,
-            original_header=_header(content.load(tx, submission.id)),
+            original_header=_header(tx, submission.id),
             arrived=submission.received,
             date=tx.now,
             message_id=f"<{to_text(number)}@{wiring.hostname}>",
@@ -182,13 +186,25 @@ class Notices:
             date=now,
             message_id=f"<{to_text(number)}@{wiring.hostname}>",
         )
+        to = Recipient(parse(sender.contact))
         job = reports.own_mail(
-            id=number, at=now, recipient=Recipient(parse(sender.contact)), content=mail,
-            upstream=sender.upstream, heading=Heading(subject=f"Summary of {campaign.name}"),
-            hostname=wiring.hostname, sender=sender.name,
+            id=number, at=now, recipient=to, content=mail, upstream=sender.upstream,
+            heading=Heading(subject=f"Summary of {campaign.name}"), hostname=wiring.hostname,
+            smtputf8=not to.address.is_ascii, sender=sender.name,
         )  # fmt: skip
         put = partial(reports.put_summary, summary=job, campaign=campaign.id)
         return int(await self._store.write(put) is not None)
+
+
+@contextmanager
+def _by_itself(chore: str) -> Iterator[None]:
+    """One that fails is tried again next time, and holds up no other. Raises `StoreUnavailable`."""
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever it is, the others can be told
+        houselog.housekeeping_failed(chore, error)
 
 
 def _is_wanted(untold: Untold) -> bool:
@@ -206,6 +222,11 @@ def _severity(said: str) -> Severity:
     return judge_reply(reply) if reply else Severity.NONE
 
 
-def _header(message: bytes) -> bytes:
+def _header(tx: Tx, submission: int) -> bytes:
+    """The header of the message; nothing of one whose content is lost."""
+    try:
+        message = content.load(tx, submission)
+    except LookupError:
+        return b""
     end = message.find(b"\r\n\r\n")
     return message if end < 0 else message[: end + 2]
