@@ -112,6 +112,13 @@ def changes(
     return joined, left
 
 
+def unwanted(streams: Sequence[Stream], wish: Wish) -> list[str]:
+    """What the person says not to want, whether or not they have it."""
+    if wish.nothing:
+        return [EVERYTHING]
+    return [one.name for one in streams if one.name in wish.shown - wish.ticked]
+
+
 def leaving(streams: Sequence[Stream], persons: Mapping[str, Person], wish: Wish) -> Wish:
     """The part of `wish` that turns nothing on: all of it, for whoever only leaves."""
     turned_on = {

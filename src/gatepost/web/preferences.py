@@ -141,6 +141,9 @@ class Preferences:
         for name in left:
             self._site.on_withdrawn(subject, sender, name)
             counters.WITHDRAWALS.labels("preferences").inc()
+        for name in choices.unwanted(streams, wish):
+            if name not in left:  # perhaps at another gateway, of which this one has not heard yet
+                self._site.on_left_again(subject, sender, name)
         counters.RESUBSCRIPTIONS.inc(len(joined))
         return lost
 

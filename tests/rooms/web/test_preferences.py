@@ -57,6 +57,24 @@ async def test_saving_records_what_changed_and_shows_it(tmp_path):
         assert len((await site.history(subject)).events) == count
 
 
+@pytest.mark.parametrize(
+    ("said", "held"), [(form("events"), "newsletter"), ({"action": "nothing"}, "")]
+)
+async def test_who_has_left_elsewhere_is_kept_back_here_as_well(tmp_path, said, held):
+    """Promise 3: whoever answers begins no further copy, though another gateway recorded it."""
+    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+        subject = await site.subscribe("anna@example.org", "newsletter", "events")
+        link = f"/p/{site.token(subject, purpose='p')}"
+        await client.post(link, data=said)
+        before = len((await site.history(subject)).events)
+        site.withdrawn.clear()
+        site.again.clear()
+        assert (await client.post(link, data=said)).status_code == 200
+        assert len((await site.history(subject)).events) == before
+        assert site.withdrawn == []
+        assert (subject, "acme", held) in site.again
+
+
 async def test_undoing_within_the_hour_restores_what_was_there(tmp_path):
     async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
         subject = await site.subscribe("anna@example.org", "club")
