@@ -15,7 +15,7 @@ HOW_MANY = "SELECT count(*) FROM meta WHERE name = 'mark'"
 
 @pytest.fixture
 def store(postgres_url, tmp_path, monkeypatch):
-    monkeypatch.setattr(connection, "STANDSTILL_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "STANDSTILL_SECONDS", 1.0)
     with Store.open(postgres_url, tmp_path / "data") as opened:
         yield opened
 
@@ -27,7 +27,7 @@ def halting(times, *, again):
         times.append(tx.now)
         tx.cursor.execute(MARK)
         if len(times) == 1:
-            time.sleep(0.6)
+            time.sleep(2.5)
         return again and tx.cursor.execute(TOUCH).rowcount
 
     return work
