@@ -68,7 +68,7 @@ def test_nobody_waits_for_long_for_what_it_has_locked(store, postgres_url):
 def test_a_reader_may_take_its_time(store):
     def read(tx):
         first = tx.cursor.execute(HOW_MANY).fetchone()
-        time.sleep(0.6)
+        time.sleep(1.5)
         return first, tx.cursor.execute(HOW_MANY).fetchone()
 
     assert store.read_now(read) == ((0,), (0,))
