@@ -26,7 +26,7 @@ PIECES = st.lists(
 
 @pytest.fixture
 def cellar(tmp_path):
-    cellar = Cellar(tmp_path, memory=1000, patience=0.2)
+    cellar = Cellar(tmp_path, memory=1000, patience=1.0)
     yield cellar
     cellar.close()
 
