@@ -54,6 +54,8 @@ class LongLine:
             self._left = None
             for writer in list(self._writers):
                 writer.transport.abort()
+            self._cut.set()
+            self._cut = asyncio.Event()
 
         self._do(end())
 
@@ -61,6 +63,7 @@ class LongLine:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _open(self):
+        self._cut = asyncio.Event()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -72,7 +75,11 @@ class LongLine:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader, writer):
-        there, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            there, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.close()
+            return
         ends = {writer, to_server}
         self._writers |= ends
         said = []  # who spoke last
@@ -81,6 +88,8 @@ class LongLine:
                 self._carry(reader, to_server, said, from_server=False),
                 self._carry(there, writer, said, from_server=True),
             )
+        except asyncio.CancelledError:
+            return
         finally:
             self._writers -= ends
             for end in ends:
@@ -107,7 +116,7 @@ class LongLine:
         octets, self._left = octets[: self._left], max(0, self._left - len(octets))
         if not octets:
             self.held.set()
-            await asyncio.Event().wait()
+            await self._cut.wait()
         return octets
 
     async def _arrive(self, under_way, writer):

@@ -64,9 +64,9 @@ class Bell:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the thread; one that a server keeps waiting is left to the end of the process."""
         self._closed.set()
-        self._thread.join()
+        self._thread.join(2 * _PATIENCE_SECONDS)
 
     def _listen(self) -> None:
         failures = 0
@@ -81,7 +81,7 @@ class Bell:
                 self._closed.wait(pause)
 
     def _connected(self) -> psycopg.Connection[Any]:
-        return connect(self._url, autocommit=True)
+        return connect(self._url, {}, autocommit=True)
 
     def _pass_on(self, connection: psycopg.Connection) -> None:
         connection.execute(f"LISTEN {_CHANNEL}")

@@ -140,8 +140,8 @@ def postgresql_engine(url: str, *, writes: bool, patience: Patience = _as_usual)
         hurry = patience() < PATIENCE_SECONDS
         return connect(
             url,
+            settings,
             seconds=HURRIED_CONNECT_SECONDS if hurry else CONNECT_SECONDS,
-            options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
             prepare_threshold=None,  # and so nothing deallocated: the wire prepares
             **named,
         )

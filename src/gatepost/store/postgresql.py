@@ -12,7 +12,9 @@ now and then, and looks (`wire` does the same).
 `StoreUnavailable` for a server or a library that is too old.
 """
 
-from collections.abc import Callable, Generator
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, TypeVar
 
 import psycopg
@@ -42,36 +44,47 @@ T = TypeVar("T")
 class Attentive(psycopg.Connection[Any]):
     """The driver's connection, which looks for what has come when the socket says nothing."""
 
+    deadline = math.inf  # of `time.monotonic`, for whatever it waits for
+
     def wait(self, gen: Generator[Any, Any, T], *given: Any, **named: Any) -> T:
         """As the driver does; what ends without news from the socket counts as news."""
-        return super().wait(_looking(gen), *given, **named)
+        return super().wait(self._looking(gen), *given, **named)
 
-
-def _looking(gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-    try:
-        wanted = next(gen)
-        while True:
-            wanted = gen.send((yield wanted) or Ready.R)
-    except StopIteration as end:
-        answer: T = end.value
-        return answer
+    def _looking(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > self.deadline:
+                    raise psycopg.errors.ConnectionTimeout("the server has fallen silent")
+                wanted = gen.send(ready or Ready.R)
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
 
 
 def connect(
-    url: str, *, seconds: int = CONNECT_SECONDS, options: str = "", **more: Any
+    url: str, settings: Mapping[str, object], *, seconds: int = CONNECT_SECONDS, **more: Any
 ) -> psycopg.Connection[Any]:
-    """A new connection, of a server that will do; within so many seconds for each host."""
-    given: dict[str, Any] = parameters(url)
-    if options:
-        given["options"] = f"{given.get('options', '')} {options}".lstrip()
+    """A new connection to a server that will do; within so many seconds for each host.
+
+    `settings` are made by a statement: a pooler may refuse them at the start, or lose them.
+    """
+    given: dict[str, Any] = parameters(url) | _LINE | {"connect_timeout": seconds} | more
     check_library(pq.version())
     try:
-        connection = Attentive.connect("", **given | _LINE | {"connect_timeout": seconds} | more)
+        connection = Attentive.connect("", **given | {"autocommit": True})
     except psycopg.OperationalError as error:
         raise type(error)(with_cure(str(error))) from error
     try:
         check_server(connection.info.server_version, connection.info.parameter_status)
-    except StoreUnavailable:
+        connection.deadline = time.monotonic() + seconds
+        if settings:
+            sets = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
+            connection.execute(sets.encode())
+        connection.deadline = math.inf
+        connection.autocommit = bool(more.get("autocommit"))
+    except BaseException:
         connection.close()
         raise
     return connection
@@ -93,7 +106,7 @@ def check_server(version: int, says: Callable[[str], str | None]) -> None:
             f"PostgreSQL {says('server_version')} is too old: Gatepost needs "
             f"{OLDEST_SERVER} or newer"
         )
-    if (encoding := says("server_encoding")) != "UTF8":
+    if (encoding := says("server_encoding") or "UTF8") != "UTF8":
         raise StoreUnavailable(
             f"the database has the encoding {encoding}, and addresses need UTF8: make it anew, "
             "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 # Looked for in this order: the first that is found says the cure.
 _CURES: Mapping[str, str] = {
     "does not match host name": "name the server in [store] url as its certificate does",
-    "SSL error:": "sslrootcert in [store] url names the authority that signed the server's "
-    "certificate, which must not have expired",
+    "certificate verify failed": "sslrootcert in [store] url has to name the authority that signed "
+    "the server's certificate, which must not have expired",
     "SSL, but SSL was required": "the server, or a pooler in front of it, has to speak TLS",
     "password authentication failed": "see the password in [store] url, or in ~/.pgpass",
     "no password supplied": "write the password into [store] url or ~/.pgpass of the user that "
@@ -19,9 +19,6 @@ _CURES: Mapping[str, str] = {
     "valid client certificate": "name the client's certificate in [store] url (sslcert, sslkey)",
     "no encryption": "write sslmode=verify-full into [store] url",
     "no pg_hba.conf entry": "let this host and user in, in the server's pg_hba.conf",
-    "unsupported startup parameter": "the pooler has to ignore it (PgBouncer: "
-    "ignore_startup_parameters = options), and the role to have the settings; see "
-    "docs/guides/postgresql.md",
 }
 
 

@@ -9,7 +9,8 @@ Migrations are linear: the files of `migrations/versions` are named by their rev
 the highest is the head. Those with a `downgrade` can be taken back without harm to what the
 older program promises; before the first of them only a backup leads.
 
-*Fails:* `StoreTooNew`, `CannotRollBack`, and whatever the database raises.
+*Fails:* `StoreTooNew`, `CannotRollBack`, `StoreUnavailable` behind a pooler that will not do, and
+whatever the database raises.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, MetaData, func, inspect, select, text
 
+from gatepost.store.pooler import refuse_by_transaction
 from gatepost.store.trouble import StoreTooNew, StoreUnavailable
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -53,6 +55,8 @@ def migrate(
     """
     with engine.connect() as connection, connection.begin():
         _take_turns(connection)
+        if connection.dialect.name == "postgresql":
+            refuse_by_transaction(engine, connection)
         known = revisions()
         found = _revision(connection)
         if found == MOVING:

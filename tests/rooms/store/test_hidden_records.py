@@ -16,7 +16,7 @@ from gatepost.store.postgresql import connect
 from gatepost.store.wire import Wire
 many = "SELECT repeat('x', 7000) FROM generate_series(1, %s)"
 for rows in (7, 14, 21, 28):
-    with connect(sys.argv[1]) as driver:
+    with connect(sys.argv[1], {}) as driver:
         found = (driver.execute(many.replace("%s", str(rows))).fetchall()
                  if sys.argv[2] == "driver" else Wire(driver).execute(many, (rows,)).fetchall())
         assert [len(row[0]) for row in found] == [7000] * rows
