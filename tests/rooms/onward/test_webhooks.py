@@ -66,9 +66,11 @@ async def sending(store, folder, **more):
     """(the other system, our line to it), which has heard of all that was."""
     async with listening(folder) as there:
         sender = Sender(store, there, **more)
-        await sender.work()
-        yield there, sender
-        await sender.webhook.close()
+        try:
+            await sender.work()
+            yield there, sender
+        finally:
+            await sender.webhook.close()
 
 
 async def test_what_happens_is_told_and_signed(store, tmp_path):
@@ -174,6 +176,20 @@ async def test_who_is_away_is_probed_and_hears_everything_later(store, tmp_path)
             f"r{number}@kund.example" for number in range(30)
         }
         assert len(there.heard) == before + 30
+
+
+@pytest.mark.parametrize("answer", [503, 422])
+async def test_a_clock_that_is_put_right_does_not_make_a_pause_of_days(store, tmp_path, answer):
+    """Nor does a lease of the future keep anybody from sending."""
+    async with sending(store, tmp_path) as (there, sender):
+        sender.ahead = timedelta(days=400)
+        there.answers = [answer]
+        await record(store, ANNA, fact(store, stream="newsletter"))
+        await sender.work()
+        assert there.heard
+        sender.ahead, there.answers, before = timedelta(0), [200], len(there.heard)
+        await sender.work()
+        assert len(there.heard) == before + 1
 
 
 async def test_one_that_always_fails_does_not_hold_up_the_rest(store, tmp_path):

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 
 from gatepost import houselog
 from gatepost.app.onward.destinations import Destination, Fate, Outcome
@@ -35,6 +36,8 @@ AT_ONCE = 8
 IDLE_SECONDS = 0.5
 WATCH_SECONDS = 1.0
 _RENEW = LEASE / 3
+_NONE = timedelta()
+_NO_PAUSE = timedelta(hours=2)  # is as long: the clock was wrong when it was begun
 _HEARD_LATER = timedelta(seconds=10)  # how long a height without deliveries is kept in memory
 
 Destinations = Callable[[], Mapping[str, tuple[object, Callable[[], Destination]]]]
@@ -78,17 +81,23 @@ class Onward:
 
     async def _watch(self) -> None:
         while True:
-            wanted = self._destinations()
-            for name, (settings, task) in list(self._running.items()):
-                if task.done() or name not in wanted or wanted[name][0] != settings:
-                    task.cancel()
-                    await asyncio.gather(task, return_exceptions=True)
-                    del self._running[name]
-            for name, (settings, make) in wanted.items():
-                if name not in self._running:
-                    task = asyncio.get_running_loop().create_task(self._run(name, make))
-                    self._running[name] = settings, task
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001  the next look may go better
+                houselog.housekeeping_failed("webhooks", error)
             await asyncio.sleep(WATCH_SECONDS)
+
+    async def _look(self) -> None:
+        wanted = self._destinations()
+        for name, (settings, task) in list(self._running.items()):
+            if task.done() or name not in wanted or wanted[name][0] != settings:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                del self._running[name]
+        for name, (settings, make) in wanted.items():
+            if name not in self._running:
+                task = asyncio.get_running_loop().create_task(self._run(name, make))
+                self._running[name] = settings, task
 
     async def _run(self, name: str, make: Callable[[], Destination]) -> None:
         try:
@@ -157,13 +166,13 @@ class Line:
     async def _hold(self) -> bool:
         """Whether we may send: the lease is ours, and was renewed lately."""
         now = self._store.now()
-        if now - self._leased_at < _RENEW:
+        if _NONE <= now - self._leased_at < _RENEW:
             return True
         take = partial(onward.take_lease, name=self._to.name, holder=self._holder)
         height = await self._store.write(take)
         if height is None:
             return False
-        if now - self._leased_at >= LEASE:  # somebody else may have had it meanwhile
+        if not _NONE <= now - self._leased_at < LEASE:  # somebody else may have had it meanwhile
             self._height = self._noted = height
         self._leased_at = now
         return True
@@ -179,7 +188,7 @@ class Line:
         if height == self._height:
             return False
         now = self._store.now()
-        if wanted or now - self._noted_at >= _HEARD_LATER:
+        if wanted or not _NONE <= now - self._noted_at < _HEARD_LATER:
             put = partial(
                 onward.put, name=self._to.name, holder=self._holder, height=height, wanted=wanted
             )
@@ -193,14 +202,19 @@ class Line:
     def _due(self, waiting: Sequence[Delivery]) -> list[Delivery]:
         """What is to be sent now: the earliest of each person, and one alone to who is away."""
         now = self._store.now()
-        if now < self._not_before:
+        if not _has_come(self._not_before, now):
             return []
         first: dict[int, Delivery] = {}
         for one in waiting:
             first.setdefault(one.subject, one)
         if self._away:
             return [min(first.values(), key=lambda one: (one.attempts, one.event))] if first else []
-        return [one for one in first.values() if one.next_at <= now][:AT_ONCE]
+        due = (
+            one
+            for one in first.values()
+            if one.next_at <= now or (one.attempts and _has_come(one.next_at, now))
+        )
+        return list(islice(due, AT_ONCE))
 
     async def _send(self, due: Sequence[Delivery]) -> None:
         contents = await self._store.read(partial(onward.contents, deliveries=due))
@@ -259,3 +273,8 @@ class Line:
     def _pause(self, attempts: int, outcome: Outcome) -> timedelta:
         asked = timedelta(seconds=min(outcome.retry_after, 3600))
         return max(asked, pause(attempts, self._jitter()))
+
+
+def _has_come(moment: datetime, now: datetime) -> bool:
+    """Whether a pause until `moment` is over, or was never one."""
+    return not now < moment <= now + _NO_PAUSE
