@@ -1,0 +1,103 @@
+"""A pooler in front of a PostgreSQL: clients borrow its connections.
+
+with Pooler(server.port, by="transaction") as pooler:   # or "session"
+    pooler.port
+
+By transaction, a client has a connection from its first word until the server says that no
+transaction is open; then the next one gets it, the last that was given back first. By session it
+keeps it. The number that it tells a client is not the backend's, and what the server says unasked
+waits for the next question.
+"""
+
+import asyncio
+import contextlib
+import struct
+import threading
+
+_READY_IDLE = b"Z\0\0\0\5I"
+
+
+class Pooler:
+    """Listens on a free port of loopback, in a thread of its own."""
+
+    def __init__(self, target, *, by):
+        self.port = 0
+        self._target = target
+        self._by_session = by == "session"
+        self._idle = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        self.port = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(60)
+        return self
+
+    def __exit__(self, *_):
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(60)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _open(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self._server.sockets[0].getsockname()[1]
+
+    async def _close(self):
+        self._server.close()
+        tasks = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, reader, writer):
+        backend = None
+        with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
+            while (start := await _start(reader))[4:8] == struct.pack("!HH", 1234, 5679):
+                writer.write(b"N")  # no TLS
+            backend = await self._borrow(start)
+            writer.write(backend.greeting)
+            while True:
+                kind, message = await _message(reader)
+                if kind == b"X":
+                    break
+                backend = backend or await self._borrow(start)
+                backend.writer.write(message)
+                if kind in b"QS":  # what is answered to its end
+                    while not (answer := (await _message(backend.reader))[1]).startswith(b"Z"):
+                        writer.write(answer)
+                    writer.write(answer)
+                    if answer == _READY_IDLE and not self._by_session:
+                        self._idle.append(backend)
+                        backend = None
+        if backend:
+            backend.writer.close()
+        writer.close()
+
+    async def _borrow(self, start):
+        """A connection of our own, made with what a client said first."""
+        if self._idle:
+            return self._idle.pop()
+        backend = _Backend()
+        backend.reader, backend.writer = await asyncio.open_connection("127.0.0.1", self._target)
+        backend.writer.write(start)
+        while not backend.greeting.endswith(_READY_IDLE):
+            kind, message = await _message(backend.reader)
+            if kind == b"K":
+                message = message[:5] + struct.pack("!II", 4711, 4711)
+            backend.greeting += message
+        return backend
+
+
+class _Backend:
+    greeting = b""
+
+
+async def _start(reader):
+    length = await reader.readexactly(4)
+    return length + await reader.readexactly(struct.unpack("!I", length)[0] - 4)
+
+
+async def _message(reader):
+    head = await reader.readexactly(5)
+    return head[:1], head + await reader.readexactly(struct.unpack("!I", head[1:])[0] - 4)
