@@ -13,7 +13,7 @@ import os
 import pwd
 import shutil
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from support.authority import Authority
 from support.postgres import Server
@@ -57,7 +57,7 @@ class SecuredServer(Server):
     def url(self, name, *, user=f"gatepost:{PASSWORD}", port=None, host="127.0.0.1", **more):
         """Where a database is. `more` are libpq's parameters, `None` for those to be left out."""
         given = {"sslmode": "verify-full", "sslrootcert": self.authority.certificate} | more
-        query = urlencode({key: value for key, value in given.items() if value is not None})
+        query = urlencode({k: v for k, v in given.items() if v is not None}, quote_via=quote)
         return f"postgresql://{user}@{host}:{port or self.port}/{name}?{query}"
 
     def admin_url(self, name):
