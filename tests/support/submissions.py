@@ -109,17 +109,23 @@ def accept(store, *jobs):
 
 
 def claim(store, *, holder="gateway-1", upstreams=("smarthost",), limit=100, decide=None, **more):
-    """What a claim hands out; by default every recorded verdict stands."""
-    values = {
-        "holder": holder,
-        "upstreams": upstreams,
-        "limit": limit,
-        "lease": LEASE.duration,
-        "retry_after": lambda attempts: timedelta(minutes=15 * attempts),
-        "decide": decide or (lambda review: [None] * len(review.rows)),
-        "needs_standing": lambda _stream: False,
-    }
-    return store.batch_now(CLAIM, ClaimJob(**(values | more)))
+    """What is handed out of urgent mail, and then of bulk mail; every recorded verdict stands.
+
+    `limit` is for all together where there is one upstream.
+    """
+    claimed = []
+    for urgent in (True, False):
+        values = {
+            "holder": holder,
+            "rooms": dict.fromkeys(upstreams, limit - len(claimed)),
+            "urgent": urgent,
+            "lease": LEASE.duration,
+            "retry_after": lambda attempts: timedelta(minutes=15 * attempts),
+            "decide": decide or (lambda review: [None] * len(review.rows)),
+            "needs_standing": lambda _stream: False,
+        }
+        claimed += store.batch_now(CLAIM, ClaimJob(**(values | more)))
+    return claimed
 
 
 def mark(store, *rows, holder="gateway-1"):

@@ -5,6 +5,10 @@ store. A row is claimed and decided in one transaction; copies are composed ahea
 some 16 at a time, in threads where they are large or signed; the list of fresh withdrawals is
 asked before the first byte.
 
+Nobody waits behind what is not theirs: each upstream has feeders of its own, and among these mail
+that is not bulk has some, and so has what is large (`spool/hand.py`). The store is asked as soon as
+little is in hand, and from time to time for some of what came meanwhile.
+
 An upstream that goes away takes nothing with it: what was in hand for it goes back to the
 spool, where it ages, and where another gateway may find it. On its return it gets one copy, and
 the rest when that has gone well. What went wrong by upstream's fault is tried again soon, unless
@@ -15,7 +19,6 @@ A store out of reach stops claiming until it is back; outcomes are kept until th
 """
 
 import asyncio
-import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +31,9 @@ from typing import Protocol, TypeVar, TypeVarTuple
 from gatepost import houselog, maillog
 from gatepost.consent.standing import STRANGER
 from gatepost.flow.decide.policy import Facts, Policy
-from gatepost.flow.spool.hand import Hand, Work
+from gatepost.flow.spool.hand import IN_HAND, LANES, Hand, Lane, lane_of
 from gatepost.flow.spool.queue import Queue
+from gatepost.flow.spool.rotation import Work
 from gatepost.flow.spool.schedule import STANDARD, UPSTREAMS_FAULT, Schedule, next_attempt
 from gatepost.flow.spool.states import after_review
 from gatepost.flow.transmit.copy import Copy
@@ -55,7 +59,8 @@ HELD_BACK = timedelta(seconds=1)
 MEMORY = 100_000_000  # octets
 COUNT_SECONDS = 0.1  # a metric is changed once for all copies of such a while
 SMALL = 16 * 1024  # octets; up to there a plan is made on the event loop
-FEEDERS = 2  # composing and waiting for the wire overlap
+FEEDERS = 2  # per lane: composing and waiting for the wire overlap
+SMALL_SHARE = 8  # a part of the memory, for copies of small messages
 
 POSTMASTER = "postmaster"  # the rule by which our own postmaster gets everything (R5321-2)
 EXPIRED = Reply(554, "5.4.7", "delivery time expired")
@@ -118,7 +123,8 @@ class Outbound:
 
     `compose` plans the edits of a submission (in a thread, unless it is small); `load` fetches
     a content that is not in hand; `retry_for` says how long an upstream is tried. `memory` is
-    what large messages may take here, half for plans and messages, half for copies.
+    what messages may take here: half for copies of large ones, a part for copies of small ones,
+    so that these wait for nothing large, and the rest for plans and messages.
     """
 
     def __init__(
@@ -140,15 +146,16 @@ class Outbound:
         self._retry_for = retry_for
         self._clock = clock
         self._quarantine_until = quarantine_until
-        self._hand: Hand[Composed] = Hand(memory // 2)
-        self._burden = Load(memory // 2)
+        self._hand: Hand[Composed] = Hand()
+        self._small, self._large = Load(0), Load(0)
+        self.limit_memory(memory)
         self._pools: Mapping[str, Pool] = {}
         self._threads = ThreadPoolExecutor(FEEDERS, thread_name_prefix="compose")
         self._wake = asyncio.Event()
         self._claiming: asyncio.Task[None] | None = None
         self._feeders: dict[str, list[asyncio.Task[None]]] = {}
         self._stopping = False
-        self._more = True  # the last claim found something
+        self._more = [True, True]  # the last claim found something: of bulk, and of urgent
         self._tally: Counter[str] = Counter()
         self._attempts: Counter[tuple[str, str]] = Counter()  # by stream and state
         self._counting: asyncio.TimerHandle | None = None
@@ -197,7 +204,8 @@ class Outbound:
 
     def limit_memory(self, memory: int) -> None:
         """What large messages may take from now on."""
-        self._hand.kept_bytes_limit = self._burden.limit = memory // 2
+        self._large.limit, self._small.limit = memory // 2, memory // SMALL_SHARE
+        self._hand.kept_bytes_limit = memory - self._large.limit - self._small.limit
 
     def on_health(self, upstream: str, healthy: bool, reply: str = "") -> None:
         """Told when an upstream went away, and why, or is back."""
@@ -219,7 +227,7 @@ class Outbound:
         pool = self._pools.get(upstream)
         if pool is None or not pool.healthy or self._stopping:
             return 0
-        return self._hand.room(upstream, urgent=urgent)
+        return self._hand.room_at_door(upstream, urgent=urgent, arriving=self._queue.arriving)
 
     def takes_eight_bit(self, upstream: str) -> bool | None:
         """Whether copies may have 8-bit content; `None` while nobody knows. Any thread may ask."""
@@ -234,9 +242,9 @@ class Outbound:
         """Asked by the pool right before a copy's first byte (promise 3)."""
         tag = copy.tag
         assert isinstance(tag, Tag)  # noqa: S101  every copy is made by `Composed`
-        if not self._queue.may_begin(tag.rows):
-            return False
         fresh = self._queue.fresh
+        if not self._queue.may_begin(tag.rows) or tag.decided_at < fresh.begins:
+            return False
         return fresh.is_quiet or not any(
             fresh.stops(
                 row.subject,
@@ -260,11 +268,14 @@ class Outbound:
             self._marked(row, outcome, relayed=_is_relayed(copy, recipient, outcome))
             for row, recipient, outcome in zip(tag.rows, copy.recipients, outcomes, strict=True)
         ]
+        first = tag.rows[0]
+        lane = lane_of(first.submission)
         self._hand.release(tag.rows)
-        self._burden.give(tag.rows[0].upstream, len(copy.content))
+        self._burden(lane).give(first.upstream, len(copy.content))
         self._queue.mark(marks)
         back = self._note(tag.rows, marks)
-        if back or (self._more and self._hand.is_low(tag.rows[0].upstream)):
+        low = self._hand.is_low(first.upstream, urgent=lane.urgent)
+        if back or (low and self._more[lane.urgent]):
             self._wake.set()
 
     def report(self) -> None:
@@ -325,35 +336,49 @@ class Outbound:
 
     async def _claim_forever(self) -> None:
         loop = asyncio.get_running_loop()
-        full_until = 0.0
+        top_up_at = 0.0
         while not self._stopping:
             self._wake.clear()
-            healthy = [name for name, pool in self._pools.items() if pool.healthy]
-            low = [name for name in healthy if self._hand.is_low(name)]
-            got = await self._claim(low)
-            self._more = got > 0
+            everywhere = loop.time() >= top_up_at
+            if everywhere:
+                top_up_at = loop.time() + IDLE_SECONDS
+            claims = [self._claim_share(urgent, everywhere=everywhere) for urgent in (True, False)]
+            got = await asyncio.gather(*claims)  # in one transaction
             for name, pool in self._pools.items():
                 if pool.on_trial and self._hand.is_empty(name):
-                    await self._claim([name], most=1)
-            if len(low) < len(healthy) and loop.time() >= full_until:
-                # Where a long mailing fills the hand, other mail still gets its turn.
-                await self._claim([name for name in healthy if name not in low], urgent=True)
-                full_until = loop.time() + IDLE_SECONDS
-            if not got and not self._stopping:
+                    await self._claim({name: 1}, urgent=True) or await self._claim(
+                        {name: 1}, urgent=False
+                    )
+            if not any(got) and not self._stopping:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
 
-    async def _claim(
-        self, upstreams: Sequence[str], *, urgent: bool = False, most: int = sys.maxsize
-    ) -> int:
-        rooms = [self._hand.room(upstream, urgent=urgent) for upstream in upstreams]
-        limit = min(most, *rooms) if rooms else 0
-        if not limit:
+    async def _claim_share(self, urgent: bool, *, everywhere: bool) -> int:
+        """Claims for the upstreams of which little is in hand; how many rows it was.
+
+        Now and then some `everywhere`: where upstream is slow, what came last need not wait until
+        half of all that is in hand has gone.
+        """
+        hand, rooms = self._hand, {}
+        healthy = [name for name, pool in self._pools.items() if pool.healthy]
+        low = [name for name in healthy if hand.is_low(name, urgent=urgent)]
+        for name in low:  # not all at once, because others write to the store as well
+            rooms[name] = min(hand.room(name, urgent=urgent), IN_HAND // len(low))
+        if everywhere:
+            for name in healthy:
+                rooms.setdefault(name, hand.room_on_top(name, urgent=urgent))
+        got = await self._claim(rooms, urgent=urgent)
+        if low:
+            self._more[urgent] = got > 0
+        return got
+
+    async def _claim(self, rooms: Mapping[str, int], *, urgent: bool) -> int:
+        if not any(rooms.values()):
             return 0
         decided_at = self._clock()  # before the decision, never after it
         try:
             rows = await self._queue.claim(
-                upstreams, limit, self._review, self._policy().needs_standing, urgent_only=urgent
+                rooms, self._review, self._policy().needs_standing, urgent=urgent
             )
         except StoreUnavailable as error:
             houselog.store_unavailable("claim", error)
@@ -400,15 +425,16 @@ class Outbound:
     def _start_feeders(self, upstream: str) -> None:
         loop = asyncio.get_running_loop()
         turns = Turns()
-        feeds = [self._feed(upstream, turns) for _ in range(FEEDERS)]
-        # Where large copies wait for room, other mail still gets its turn.
-        feeds.append(self._feed(upstream, turns, urgent_only=True))
+        feeds = [self._feed(upstream, lane, turns) for lane in LANES for _ in range(FEEDERS)]
         self._feeders[upstream] = [loop.create_task(feed) for feed in feeds]
 
-    async def _feed(self, upstream: str, turns: Turns, *, urgent_only: bool = False) -> None:
+    def _burden(self, lane: Lane) -> Load:
+        return self._large if lane.large else self._small
+
+    async def _feed(self, upstream: str, lane: Lane, turns: Turns) -> None:
         pool = self._pools[upstream]
         while True:
-            work = await self._hand.next(upstream, urgent_only=urgent_only)
+            work = await self._hand.next(upstream, lane)
             try:
                 composed = await self._composed(work)
                 work = self._hand.cut(work, composed.together)
@@ -428,14 +454,14 @@ class Outbound:
                 await turns.put(pool, copies)
             except asyncio.CancelledError:
                 for unsent in copies:
-                    self._burden.give(upstream, len(unsent.content))
+                    self._burden(lane).give(upstream, len(unsent.content))
                     self._end(unsent.tag.rows, State.READY)  # type: ignore[attr-defined]
                 raise
 
     async def _copies(self, work: Work, composed: Composed) -> list[Copy]:
         upstream, octets = work.rows[0].upstream, composed.weigh(len(work.rows))
-        await self._burden.take(upstream, octets)
-        made = 0
+        burden, made = self._burden(lane_of(work.submission)), 0
+        await burden.take(upstream, octets)
         try:
             if composed.cheap:  # sixteen copies are a fraction of a millisecond
                 copies = composed.copies(work.rows, work.decided_at)
@@ -446,7 +472,7 @@ class Outbound:
             made = sum(len(copy.content) for copy in copies)
             return copies
         finally:
-            self._burden.add(upstream, made - octets)
+            burden.add(upstream, made - octets)
 
     async def _composed(self, work: Work) -> Composed:
         composed = self._hand.plan_of(work.submission.id)
@@ -469,11 +495,12 @@ class Outbound:
         upstream, octets = work.rows[0].upstream, 2 * work.submission.size
         if octets <= SMALL:
             return await self._plan(work)
-        await self._burden.take(upstream, octets)
+        burden = self._burden(lane_of(work.submission))
+        await burden.take(upstream, octets)
         try:
             return await self._plan(work)
         finally:
-            self._burden.give(upstream, octets)
+            burden.give(upstream, octets)
 
     async def _plan(self, work: Work) -> Composed:
         submission, configuration = work.submission, self._configuration

@@ -35,8 +35,9 @@ def gateway(store, name="gateway-1", lease=LONG):
 
 def take(queue, limit=100):
     return queue.claim(
-        ("smarthost",), limit, lambda review: [None] * len(review.rows), lambda _stream: False
-    )
+        {"smarthost": limit}, lambda review: [None] * len(review.rows), lambda _stream: False,
+        urgent=False,
+    )  # fmt: skip
 
 
 def stall():

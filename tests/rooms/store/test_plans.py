@@ -59,7 +59,7 @@ TERMS = Terms(evidence=Duration(months=24), unconfirmed=Duration(months=1))
 
 def claim(tx):
     job = ClaimJob(
-        holder="gateway-1", upstreams=["smarthost"], limit=50, lease=LEASE.duration,
+        holder="gateway-1", rooms={"smarthost": 50}, urgent=False, lease=LEASE.duration,
         retry_after=lambda _attempts: timedelta(minutes=15),
         decide=lambda review: [None] * len(review.rows), needs_standing=lambda _stream: True,
     )  # fmt: skip

@@ -50,15 +50,25 @@ async def test_what_is_large_is_not_passed_by_what_is_less_so():
     load = Load(1000)
     for _ in range(5):
         await load.take("a", 100)
-    large, medium, small = await begin(load, ("a", 400), ("a", 100), ("a", 10))
+    large, small, elsewhere = await begin(load, ("a", 400), ("a", 10), ("b", 10))
     load.give("a", 100)
-    await small
-    assert (large.done(), medium.done()) == (False, False)
+    await asyncio.sleep(0)
+    assert (large.done(), small.done(), elsewhere.done()) == (False, False, True)
     for _ in range(4):
         load.give("a", 100)
         await asyncio.sleep(0)
     await large
-    await medium
+    await small
+
+
+async def test_who_gives_up_waiting_lets_the_next_one_in():
+    load = Load(100)
+    await load.take("a", 90)
+    large, small = await begin(load, ("a", 50), ("a", 1))
+    large.cancel()
+    load.give("a", 60)
+    await small
+    assert load.total == 31
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 30)), max_size=60))

@@ -68,17 +68,6 @@ async def test_room_is_bounded_by_number_and_comes_back():
         assert pool.room() == first
 
 
-async def test_room_is_bounded_by_octets(monkeypatch):
-    monkeypatch.setattr(pool_module, "MAX_BYTES", 10_000)
-    async with Upstream() as up, Sending(up) as sending:
-        large = make_copy(content=b"x" * 10_000)
-        sending.pool.put(large)
-        assert sending.pool.room() == 0
-        async with asyncio.timeout(10):
-            await sending.pool.wait_for_room()
-        assert large in sending.done
-
-
 async def test_urgent_copies_have_room_of_their_own_and_go_first():
     async with (
         Upstream(Script(steps={"DOT": Slow(0.02)})) as up,

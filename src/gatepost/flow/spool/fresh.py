@@ -15,11 +15,13 @@ began long before anybody could see what it wrote.
 The list is as good as the last look at the store. Who cannot look, because the store is away,
 cut off or too slow, does not know who left meanwhile: within a second `is_current` is false, and
 nothing begins until the next look.
-*Known limits:* entries are kept for as long as a copy can be on its way, not forever.
+
+Entries are not kept forever: `begins` says since when the list is whole. A copy decided before
+that is decided again, however long a slow upstream let it wait.
 """
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 # The store's clock may be set while we run: within this span the withdrawal wins.
@@ -37,6 +39,7 @@ class FreshWithdrawals:
         self._stopped_campaigns: frozenset[int] = frozenset()
         self._frozen_senders: frozenset[str] = frozenset()
         self._looked_at = math.inf  # where nobody looks, there is nobody else to hear of
+        self.begins = datetime.min.replace(tzinfo=UTC)
 
     def __len__(self) -> int:
         return len(self._since)
@@ -99,7 +102,8 @@ class FreshWithdrawals:
         return self.covers(subject, sender, stream, decided_at)
 
     def prune(self, before: datetime) -> None:
-        """Drop entries older than `before`; every copy decided by then has ended."""
+        """Drop entries older than `before`; copies decided by then are no longer judged here."""
+        self.begins = max(self.begins, before)
         # They stand in the order of adding, so that those that stay need no look.
         old = takewhile(lambda entry: entry[1] < before, self._since.items())
         for key in [key for key, _ in old]:

@@ -1,31 +1,35 @@
 """What is in hand: rows that are claimed and wait to be composed, and the plans for them.
 
-In: claimed rows. Out: work for one upstream, cut so that it can be composed in one go; mail
-that is not bulk goes first, because somebody waits for it. Plans and messages are kept while
-they are likely to be used again, within a bound of bytes.
+In: claimed rows. Out: work for one upstream, cut so that it can be composed in one go. Plans and
+messages are kept while they are likely to be used again, within a bound of bytes.
 
-Each upstream has a share of its own, so that one that is slow or away keeps nobody else
-waiting; and mail that is not bulk has a reserve, so that it need not wait until a long
-mailing has left enough room.
+Nobody waits for somebody else's trouble: each upstream has a share of its own, and in it mail
+that is not bulk has one, so that neither a long mailing nor a flood of receipts takes all there
+is. What is large waits in other lanes than what is small, because it may have to wait for memory;
+and within a lane mailings take turns.
 
 *Known limits:* belongs to one event loop.
 """
 
 import asyncio
-from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
+from gatepost.flow.spool.rotation import Rotation, Work
 from gatepost.mail.message import Message
 from gatepost.mail.stream import Kind
 from gatepost.store.spool.rows import Claimed, Submission
 
 P = TypeVar("P")
 
-IN_HAND = 4000  # recipients of one upstream, claimed and not finished
-URGENT_RESERVE = 500  # for mail that is not bulk, however many of these there are
+# Recipients of one upstream that are claimed and not finished, as many urgent as bulk.
+IN_HAND = 4000
+AT_THE_DOOR = 3000  # up to there they are claimed while they are put, and the rest by turns
+AT_MOST = 2 * IN_HAND  # up to there a few are claimed from time to time
+TOP_UP = 32  # so many of them at a time
+LARGE = 64 * 1024  # octets of a message
 BULK_AT_A_TIME = 16
 TOGETHER = 100  # recipients in one transaction (RFC 5321 §4.5.3.1.8)
 KEPT_BYTES = 50_000_000
@@ -33,13 +37,30 @@ KEPT_PLANS = 256
 FIELD_BYTES = 400  # what a scanned field costs beside its octets, about
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Work:
-    """Rows of one submission for one upstream, decided together."""
+class Lane(NamedTuple):
+    """Work that waits together: what is not bulk is urgent, what is large needs much memory."""
 
-    submission: Submission
-    rows: Sequence[Claimed]
-    decided_at: datetime
+    urgent: bool
+    large: bool
+
+
+LANES = tuple(Lane(urgent, large) for urgent in (True, False) for large in (False, True))
+
+
+def lane_of(submission: Submission) -> Lane:
+    """Where the work of a submission waits."""
+    return Lane(submission.kind is not Kind.BULK, submission.size > LARGE)
+
+
+class _Share:
+    """What is in hand for one upstream."""
+
+    __slots__ = ("counts", "news", "waiting")
+
+    def __init__(self) -> None:
+        self.counts = [0, 0]  # of bulk, and of urgent
+        self.waiting = {lane: Rotation() for lane in LANES}
+        self.news = {lane: asyncio.Event() for lane in LANES}
 
 
 class Hand(Generic[P]):
@@ -47,88 +68,83 @@ class Hand(Generic[P]):
 
     def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
         self.kept_bytes_limit = kept_bytes
-        self._waiting: dict[str, tuple[deque[Work], deque[Work]]] = {}
-        self._news: dict[str, asyncio.Event] = {}
-        self._counts: Counter[str] = Counter()
-        self._urgent_counts: Counter[str] = Counter()  # of these, mail that is not bulk
+        self._shares: dict[str, _Share] = {}
         self._messages: OrderedDict[int, Message] = OrderedDict()
         self._plans: OrderedDict[int, tuple[P, int]] = OrderedDict()
         self._kept_bytes = 0
 
-    def room(self, upstream: str, *, urgent: bool = False) -> int:
+    def room(self, upstream: str, *, urgent: bool) -> int:
         """How many more rows may be claimed for `upstream`."""
-        room = max(0, IN_HAND - self._counts[upstream])
-        if urgent:  # whatever bulk mail there is, and however it came to be so much
-            room = max(room, URGENT_RESERVE - self._urgent_counts[upstream])
-        return room
+        return max(0, IN_HAND - self._share(upstream).counts[urgent])
+
+    def room_at_door(self, upstream: str, *, urgent: bool, arriving: int = 0) -> int:
+        """How many of them while they are put: what waits in the store must come in as well.
+
+        `arriving` are recipients that are being put, of which nobody knows whether they are ours.
+        """
+        room = AT_THE_DOOR - self._share(upstream).counts[urgent]
+        return max(0, min(room, AT_THE_DOOR + room - arriving))
+
+    def room_on_top(self, upstream: str, *, urgent: bool) -> int:
+        """How many to claim although there are enough, so that others get their turn as well."""
+        return TOP_UP if self._share(upstream).counts[urgent] + TOP_UP <= AT_MOST else 0
 
     def is_empty(self, upstream: str) -> bool:
         """Whether nothing claimed for `upstream` is unfinished."""
-        return not self._counts[upstream]
+        return not any(self._share(upstream).counts)
 
-    def is_low(self, upstream: str) -> bool:
+    def is_low(self, upstream: str, *, urgent: bool) -> bool:
         """Whether it is time to claim more for `upstream`."""
-        return self._counts[upstream] <= IN_HAND // 2
+        return self._share(upstream).counts[urgent] <= IN_HAND // 2
 
     def take(self, rows: Sequence[Claimed], decided_at: datetime, message: Message | None) -> None:
         """Adds rows that were just claimed; `message` if all are of one submission at hand."""
         groups: dict[tuple[int, str], list[Claimed]] = {}
         for row in rows:
             groups.setdefault((row.submission.id, row.upstream), []).append(row)
-        for (submission, upstream), members in groups.items():
+        for (number, upstream), members in groups.items():
             if message is not None:
-                self._keep_message(submission, message)
-            bulk = members[0].submission.kind is Kind.BULK
-            size = BULK_AT_A_TIME if bulk else TOGETHER
-            urgent, patient = self._lane(upstream)
-            lane = patient if bulk else urgent
+                self._keep_message(number, message)
+            submission, share = members[0].submission, self._share(upstream)
+            lane = lane_of(submission)
+            size = TOGETHER if lane.urgent else BULK_AT_A_TIME
             for start in range(0, len(members), size):
                 portion = members[start : start + size]
-                lane.append(Work(portion[0].submission, portion, decided_at))
-            self._news[upstream].set()
-            self._counts[upstream] += len(members)
-            if not bulk:
-                self._urgent_counts[upstream] += len(members)
+                share.waiting[lane].add(Work(submission, portion, decided_at))
+            share.news[lane].set()
+            share.counts[lane.urgent] += len(members)
 
-    async def next(self, upstream: str, *, urgent_only: bool = False) -> Work:
-        """The next work for `upstream`; waits until there is some.
-
-        `urgent_only` leaves bulk mail to others.
-        """
-        urgent, patient = self._lane(upstream)
-        while True:
-            if urgent:
-                return urgent.popleft()
-            if patient and not urgent_only:
-                return patient.popleft()
-            self._news[upstream].clear()
-            await self._news[upstream].wait()
+    async def next(self, upstream: str, lane: Lane) -> Work:
+        """The next work of a lane for `upstream`; waits until there is some."""
+        share = self._share(upstream)
+        waiting, news = share.waiting[lane], share.news[lane]
+        while not waiting:
+            news.clear()
+            await news.wait()
+        return waiting.next()
 
     def cut(self, work: Work, count: int) -> Work:
-        """The first `count` rows of `work`; the others are the next work again."""
+        """The first `count` rows of `work`; the others are the next work of its mailing again."""
         if len(work.rows) <= count:
             return work
         first, rest = work.rows[:count], work.rows[count:]
-        upstream = first[0].upstream
-        urgent, patient = self._lane(upstream)
-        lane = patient if work.submission.kind is Kind.BULK else urgent
-        lane.appendleft(Work(work.submission, rest, work.decided_at))
-        self._news[upstream].set()
+        share, lane = self._share(first[0].upstream), lane_of(work.submission)
+        share.waiting[lane].put_back(Work(work.submission, rest, work.decided_at))
+        share.news[lane].set()
         return Work(work.submission, first, work.decided_at)
 
-    def release(self, rows: Iterable[Claimed]) -> None:
-        """These rows have ended or were given back."""
-        for row in rows:
-            self._counts[row.upstream] -= 1
-            if row.submission.kind is not Kind.BULK:
-                self._urgent_counts[row.upstream] -= 1
+    def release(self, rows: Sequence[Claimed]) -> None:
+        """These rows of one submission and upstream have ended or were given back."""
+        first = rows[0]
+        urgent = first.submission.kind is not Kind.BULK
+        self._share(first.upstream).counts[urgent] -= len(rows)
 
     def empty(self, upstream: str) -> list[Work]:
         """Everything that still waits for `upstream`, taken out."""
         works: list[Work] = []
-        for lane in self._lane(upstream):
-            works.extend(lane)
-            lane.clear()
+        for line in self._share(upstream).waiting.values():
+            works.extend(line)
+            line.clear()
         return works
 
     def message_of(self, submission: int) -> Message | None:
@@ -175,11 +191,11 @@ class Hand(Generic[P]):
             _, message = self._messages.popitem(last=False)
             self._kept_bytes -= _weight(message)
 
-    def _lane(self, upstream: str) -> tuple[deque[Work], deque[Work]]:
-        if upstream not in self._waiting:
-            self._waiting[upstream] = deque(), deque()
-            self._news[upstream] = asyncio.Event()
-        return self._waiting[upstream]
+    def _share(self, upstream: str) -> _Share:
+        share = self._shares.get(upstream)
+        if share is None:
+            share = self._shares[upstream] = _Share()
+        return share
 
 
 def _weight(message: Message) -> int:

@@ -21,7 +21,7 @@ cannot be written is kept and tried again, because forgetting it would mail some
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from gatepost import houselog, maillog
@@ -91,6 +91,7 @@ class Queue:
         self._retry_after = retry_after
         self._held: dict[int, float] = {}  # when its lease was last asked for, by row
         self._pace = Pace(lease / 4)
+        self.arriving = 0  # recipients that are being put
         self._marks: list[Marked] = []
         self._next_flush = -math.inf  # on the event loop's clock
         self._flushing: asyncio.Task[None] | None = None
@@ -112,25 +113,29 @@ class Queue:
 
     async def put(self, job: PutJob) -> PutResult:
         """Accepts a submission; it is durable on return."""
-        if self._ahead.pays(job):
-            await self._ahead.read(job)
-        asked_at = elapsed()
-        result = await self._store.batch(PUT, job)
+        count = len(job.envelope.recipients)
+        self.arriving += count
+        try:
+            if self._ahead.pays(job):
+                await self._ahead.read(job)
+            asked_at = elapsed()
+            result = await self._store.batch(PUT, job)
+        finally:
+            self.arriving -= count
         self._held.update((row.id, asked_at) for row in result.claimed)
         return result
 
     async def claim(
         self,
-        upstreams: Sequence[str],
-        limit: int,
+        rooms: Mapping[str, int],
         decide: Callable[[Review], Sequence[Ruling | None]],
         needs_standing: Callable[[str], bool],
         *,
-        urgent_only: bool = False,
+        urgent: bool,
     ) -> Sequence[Claimed]:
-        """Due recipients of `upstreams`, decided again and now `sending` for us.
+        """Due recipients, as many per upstream as `rooms` says, decided again and now `sending`.
 
-        `urgent_only` leaves bulk mail where it is. What is in hand already is not handed out
+        `urgent` are those of mail that is not bulk. What is in hand already is not handed out
         again: a lease of our own that ran out while the store was away goes on.
         """
         asked_at = elapsed()
@@ -138,13 +143,12 @@ class Queue:
             CLAIM,
             ClaimJob(
                 holder=self.holder,
-                upstreams=upstreams,
-                limit=limit,
+                rooms=rooms,
                 lease=self._lease,
                 retry_after=self._retry_after,
                 decide=decide,
                 needs_standing=needs_standing,
-                urgent_only=urgent_only,
+                urgent=urgent,
                 take_up=self._pace.is_even,
             ),
         )

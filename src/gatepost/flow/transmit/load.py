@@ -3,8 +3,8 @@
 A copy of a large message is large, and each recipient has one; so copies are made only while
 there is room for them. An upstream may use what the others leave free up to half, so that one
 that hangs never holds all of it; and it may always have one thing, or nothing large could
-ever leave. What is large waits in line, or smaller copies would take, one after the other, the
-room that a larger one needs; what is small passes by where it fits.
+ever leave. Who wants room for the same upstream waits in line, or smaller copies would take, one
+after the other, the room that a larger one needs.
 
 *Known limits:* with many upstreams that all get large mail at once, each of them has one copy
 whatever the limit. Belongs to one event loop.
@@ -12,8 +12,6 @@ whatever the limit. Belongs to one event loop.
 
 import asyncio
 from collections import Counter, defaultdict
-
-SMALL_SHARE = 100  # a part of the limit: up to there nobody waits in line
 
 
 class Load:
@@ -33,11 +31,11 @@ class Load:
 
     async def take(self, upstream: str, octets: int) -> None:
         """Counts so many octets, as soon as there is room for them."""
-        if octets * SMALL_SHARE <= self.limit:
-            await self._take(upstream, octets)
-            return
         async with self._lines[upstream]:
-            await self._take(upstream, octets)
+            while not self._fits(upstream, octets):
+                self._freed.clear()
+                await self._freed.wait()
+            self.add(upstream, octets)
 
     def add(self, upstream: str, octets: int) -> None:
         """Counts so many octets, room or not."""
@@ -49,12 +47,6 @@ class Load:
     def give(self, upstream: str, octets: int) -> None:
         """These octets are gone."""
         self.add(upstream, -octets)
-
-    async def _take(self, upstream: str, octets: int) -> None:
-        while not self._fits(upstream, octets):
-            self._freed.clear()
-            await self._freed.wait()
-        self.add(upstream, octets)
 
     def _fits(self, upstream: str, octets: int) -> bool:
         own = self._held[upstream]

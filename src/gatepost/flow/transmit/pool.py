@@ -3,7 +3,8 @@
 In: copies (`put`), as many as there is room for. Out: `done`, exactly once for each copy, with
 one outcome per recipient, whatever happens; called on the event loop, so it must be quick.
 Urgent copies have as much room as the others, and of their own: where upstream is slow, or
-its rate is limited, they wait for those on the wire only.
+its rate is limited, they wait for those on the wire only. But one in `URGENT_IN_A_ROW` + 1 is for
+the others, or a flood of urgent mail would keep a mailing waiting for as long as it lasts.
 
 Connections are opened when copies wait and none is idle, up to the route's number, and
 closed when idle. The first is opened alone; the others follow once upstream has let us in.
@@ -44,7 +45,7 @@ from gatepost.flow.transmit.session import WINDOW, Session
 from gatepost.mail.outcome import Outcome, Scope
 from gatepost.mail.reply import Reply
 
-MAX_BYTES = 64 * 1024 * 1024  # content held at one time, above which there is no room
+URGENT_IN_A_ROW = 3  # copies, while others wait
 BARREN_LIMIT = 3
 LOOK_SECONDS = 0.05  # between questions whether copies may begin again
 CONNECTED = Reply(220, "", "connected")
@@ -82,7 +83,7 @@ class Pool:
         self._urgent: deque[Copy] = deque()  # goes before that
         self._held = 0
         self._held_urgent = 0  # of these
-        self._bytes = 0
+        self._in_a_row = 0  # urgent ones that began while others waited
         self._sessions: set[Session] = set()
         self._connecting = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,7 +136,7 @@ class Pool:
         """How many copies to put now; 0 while upstream is away or the pool stops."""
         if self.on_trial:
             return 1
-        if not self.healthy or self._stopping or self._bytes >= MAX_BYTES:
+        if not self.healthy or self._stopping:
             return 0
         held = self._held_urgent if urgent else self._held - self._held_urgent
         return max(0, self._capacity - held)
@@ -143,7 +144,6 @@ class Pool:
     def put(self, copy: Copy) -> None:
         """Queues a copy. Never refuses; without room the copy may come back at once."""
         self._held += 1
-        self._bytes += len(copy.content)
         if copy.urgent:
             self._held_urgent += 1
             self._urgent.append(copy)
@@ -193,7 +193,7 @@ class Pool:
 
     def take(self) -> Copy | None:
         """The next copy that may start now, within the rate."""
-        while queue := self._urgent or self._queue:
+        while queue := self._next_queue():
             if not self._may_begin():
                 self._pump_after(LOOK_SECONDS)
                 return None
@@ -201,6 +201,7 @@ class Pool:
                 self._pump_after(wait)
                 return None
             copy = queue.popleft()
+            self._in_a_row = self._in_a_row + 1 if copy.urgent and self._queue else 0
             if self.may_go_on(copy):
                 if self._bucket is not None:
                     self._bucket.take(self._loop.time())
@@ -224,7 +225,6 @@ class Pool:
         """Hands the outcomes on."""
         self._held -= 1
         self._held_urgent -= copy.urgent
-        self._bytes -= len(copy.content)
         try:
             self._done(copy, outcomes)
         except Exception as error:  # noqa: BLE001 - as above
@@ -257,6 +257,9 @@ class Pool:
         if self._circuit is Circuit.TRIAL:
             self._judge(session, reply)
         elif reply is None or (session.used and session.strain is None):
+            if self._retry is not None and not self._sessions:  # it was for one more, not the first
+                self._retry.cancel()
+                self._retry = None
             self._pump_soon()
         elif any(other.used for other in self._sessions):
             self._crowd()
@@ -268,6 +271,10 @@ class Pool:
     @property
     def _waiting(self) -> int:
         return len(self._urgent) + len(self._queue)
+
+    def _next_queue(self) -> deque[Copy]:
+        others_turn = self._in_a_row >= URGENT_IN_A_ROW and self._queue
+        return self._queue if others_turn else self._urgent or self._queue
 
     def _is_roomy(self, *, urgent: bool) -> bool:
         return self.room(urgent=urgent) >= self._capacity // 4

@@ -3,7 +3,11 @@
 A claim writes state, attempt, next time and lease before the try (`flow/spool/states.py`
 says what a crash leaves). Due are ready rows, deferred rows whose time has come, and rows in
 sending whose lease has run out: after a first attempt at once, after later ones at their
-next time. Mail that is not bulk goes first, but leaves a quarter of the places to bulk mail.
+next time. A job is for one lane, bulk mail or other.
+
+Those that waited longest go first, but not they alone: what a dead gateway left, what was deferred
+and what came last have a quarter of the places each, as far as there are any. So a small mailing
+does not wait for the end of a large one, and what is tried again does not wait for either.
 
 Every row is decided again on the standing as it is in this transaction; whoever may no longer
 be mailed is finished here and is not handed out (promise 3, RQ-5).
@@ -19,7 +23,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select
 
 from gatepost.consent.standing import Person
 from gatepost.mail.address import Address
@@ -41,7 +45,8 @@ from gatepost.store.tables import mail as tables
 from gatepost.store.tables.mail import spelled
 from gatepost.store.times import from_ms, to_ms
 
-BULK_SHARE = 4  # one place in so many is for bulk mail, if there is any
+SHARE = 4  # one place in so many is for each kind of row that is not the oldest
+RECENT = 20_000  # rows, among which what came last is looked for
 
 _MS = timedelta(milliseconds=1)
 _r = tables.recipient.c
@@ -75,6 +80,22 @@ _ABANDONED = _due(
     _r.lease_until_ms <= bindparam("now"),
     or_(_r.attempts <= 1, _r.next_attempt_ms <= bindparam("now")),
     order=_r.lease_until_ms,
+)
+_HIGHEST = select(func.coalesce(func.max(_r.id), 0))
+# Said so that no index helps: these few are found by their number, or all that wait were sorted.
+_NEWEST = (
+    select(*RECIPIENT_COLUMNS)
+    .where(
+        _r.id > bindparam("highest") - RECENT,
+        _r.id <= bindparam("highest"),
+        func.coalesce(_r.finished_ms, 0) == 0,
+        func.coalesce(_r.upstream, "") == bindparam("upstream"),
+        func.coalesce(_r.lane, 0) == bindparam("lane"),
+        func.coalesce(_r.state, "") == State.READY.value,
+    )
+    .order_by(_r.id.desc())
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True, of=tables.recipient)
 )
 _TAKE = setting(
     "state", "attempts", "next_attempt_ms", "lease_by", "lease_until_ms", "last_attempt_ms"
@@ -120,28 +141,41 @@ def _claim(tx: Tx, job: ClaimJob) -> list[Claimed]:
 
 
 def _due_rows(tx: Tx, job: ClaimJob) -> list[hot.Row]:
-    first = _lane(tx, job, 0, job.limit)
-    if job.urgent_only:
-        return first
-    bulk = _lane(tx, job, 1, max(job.limit - len(first), job.limit // BULK_SHARE))
-    return first[: job.limit - len(bulk)] + bulk
-
-
-def _lane(tx: Tx, job: ClaimJob, lane: int, limit: int) -> list[hot.Row]:
-    """The rows of one lane whose turn it is, those that waited longest first."""
+    """The rows whose turn it is."""
+    kinds = (_READY, _DEFERRED, _ABANDONED) if job.take_up(tx.now) else (_READY, _DEFERRED)
+    asked = []
+    for upstream, room in job.rooms.items():
+        place = {
+            "upstream": upstream, "lane": 0 if job.urgent else 1, "now": tx.now_ms, "limit": room,
+        }  # fmt: skip
+        answers = [hot.compile_once(kind, tx.dialect).later(tx, place) for kind in kinds if room]
+        asked.append((place, answers))
     found: list[hot.Row] = []
-    waiting = (_ABANDONED, _READY, _DEFERRED) if job.take_up(tx.now) else (_READY, _DEFERRED)
-    answers = [
-        hot.compile_once(statement, tx.dialect).later(
-            tx, {"upstream": upstream, "lane": lane, "now": tx.now_ms, "limit": limit}
-        )
-        for statement in (waiting if limit else ())
-        for upstream in job.upstreams
-    ]
-    for answer in answers:
-        found += answer()
-    found.sort(key=itemgetter(_NEXT_ATTEMPT, 0))
-    return found[:limit]
+    for place, answers in asked:
+        found += _divide(tx, place, [answer() for answer in answers])
+    return found
+
+
+def _divide(tx: Tx, place: Mapping[str, Any], waiting: Sequence[list[hot.Row]]) -> list[hot.Row]:
+    """As many of these rows as there is room for; those that are ready come before the others."""
+    room = place["limit"]
+    first: dict[int, hot.Row] = {}
+    if sum(map(len, waiting)) >= room >= SHARE:
+        part = room // SHARE
+        for kind in (*waiting[1:], _newest(tx, place, part)):
+            first.update((row[0], row) for row in kind[:part])
+    others = [row for kind in waiting for row in kind if row[0] not in first]
+    others.sort(key=itemgetter(_NEXT_ATTEMPT, 0))
+    return [*first.values(), *others][:room]
+
+
+def _newest(tx: Tx, place: Mapping[str, Any], limit: int) -> list[hot.Row]:
+    ((highest,),) = hot.compile_once(_HIGHEST, tx.dialect).rows(tx, {})
+    query = hot.compile_once(_NEWEST, tx.dialect)
+    rows = query.rows(tx, {**place, "limit": limit, "highest": highest})
+    if place["lane"] == 0 and len(rows) == limit:  # the recipients of a mail stay together
+        rows = [row for row in rows if row[1] != rows[-1][1]]
+    return rows
 
 
 def _candidate(now: datetime, job: ClaimJob, submission: Submission, row: hot.Row) -> Claimed:

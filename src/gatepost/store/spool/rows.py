@@ -189,23 +189,21 @@ class Ruling(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClaimJob:
-    """A wish for due recipients of some upstreams.
+    """A wish for due recipients: as many per upstream as `rooms` says, of bulk mail or other.
 
     `retry_after` gives the time to the next attempt from the number of this one (1 for the
     first). `decide` returns one entry per row: `None` where the recorded verdict stands.
-    Streams for which `needs_standing` is false are decided without a look-up. `urgent_only`
-    leaves bulk mail where it is. `take_up` says whether leases that are over at the store's
-    time may be believed to be over.
+    Streams for which `needs_standing` is false are decided without a look-up. `take_up` says
+    whether leases that are over at the store's time may be believed to be over.
     """
 
     holder: str
-    upstreams: Sequence[str]
-    limit: int
+    rooms: Mapping[str, int]
+    urgent: bool
     lease: timedelta
     retry_after: Callable[[int], timedelta]
     decide: Callable[[Review], Sequence[Ruling | None]]
     needs_standing: Callable[[str], bool] = bool
-    urgent_only: bool = False
     take_up: Callable[[datetime], bool] = bool
 
 

@@ -1,0 +1,175 @@
+"""Nobody on the way out waits behind what is not theirs."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from gatepost.mail.stream import Kind
+from gatepost.store.tables import mail as tables
+from gatepost.store.times import to_ms
+from support.outgoing import Outgoing, order, people, sized, until
+from support.submissions import change, rows_of
+from support.upstream import Hang, Script, Slow, Upstream
+
+ANNA = "anna@example.org"
+RECEIPT = {"kind": Kind.TRANSACTIONAL}
+
+
+@pytest.fixture
+def engine():
+    """Which engine has the spool makes no difference here."""
+    return "sqlite"
+
+
+def slow(seconds):
+    return Upstream(Script(steps={"DOT": Slow(seconds)}))
+
+
+def hanging():
+    """Takes one mail and says nothing any more."""
+    return Upstream(Script(steps={"DOT": [Hang()]}, extensions=("8BITMIME", "PIPELINING")))
+
+
+async def test_a_mailing_leaves_without_a_pause(store):
+    """Who waits for the store's next look although little is in hand stands still for seconds."""
+    async with Upstream() as up, Outgoing(store, {"": up}, connections=2) as way:
+        looks = []
+        claim = way.queue.claim
+
+        async def counted(rooms, *given, urgent):
+            rows = await claim(rooms, *given, urgent=urgent)
+            looks.append((way.outbound._hand._share("").counts[urgent], urgent, len(rows)))
+            return rows
+
+        way.queue.claim = counted
+        await way.put(*people("reader", 9000))
+        await until(lambda: len(up.messages) == 9000, 60)
+        assert min(left for left, urgent, got in looks if got > 100 and not urgent) > 0
+
+
+async def test_a_receipt_waits_for_no_large_mail(store):
+    """Neither while one is on its way that takes all the memory, nor while many wait for memory."""
+    async with (
+        hanging() as up,
+        Outgoing(store, {"": up}, connections=3, memory=10_000_000) as way,
+    ):
+        for number in range(8):
+            large = sized(6_000_000)
+            await way.put(f"large{number}@example.org", content=large, kind=Kind.PERSONAL)
+        await until(lambda: way.pools[""].in_hand)
+        await way.put(ANNA, **RECEIPT)
+        await until(lambda: ANNA in order(up))
+        assert len(up.messages) <= 2
+
+
+async def test_a_receipt_waits_for_no_large_mailing(store):
+    async with (
+        hanging() as up,
+        Outgoing(store, {"": up}, connections=2, memory=10_000_000) as way,
+    ):
+        await way.put(*people("reader", 50), content=sized(1_000_000))
+        await until(lambda: way.pools[""].in_hand)
+        await way.put(ANNA, **RECEIPT)
+        await until(lambda: ANNA in order(up))
+
+
+async def test_a_small_mailing_need_not_wait_for_the_end_of_a_large_one(store):
+    async with slow(0.002) as up, Outgoing(store, {"": up}) as way:
+        await way.put(*people("large", 6000))
+        await until(lambda: len(up.messages) > 20)
+        await way.put(*people("small", 20), campaign="small")
+        await until(lambda: sum(one.startswith("small") for one in order(up)) == 20)
+        assert len(up.messages) < 3000
+
+
+async def test_a_small_mailing_goes_when_all_places_are_taken_and_the_line_is_behind(store):
+    """The upstream is so slow that the line has fallen behind the clock by hours."""
+    async with slow(0.01) as up, Outgoing(store, {"": up}) as way:
+        await way.put(*people("large", 9000))
+        await until(lambda: len(up.messages) > 5)
+        past = to_ms(store.now() - timedelta(hours=3))
+        change(store, tables.recipient, {"next_attempt_ms": past}, state="ready")
+        await way.put(*people("small", 8), campaign="small", claim=False)
+        await until(lambda: sum(one.startswith("small") for one in order(up)) == 8)
+        assert len(up.messages) < 1500
+
+
+async def test_a_flood_of_receipts_leaves_a_mailing_its_share(store):
+    async with slow(0.002) as up, Outgoing(store, {"": up}) as way:
+        await asyncio.gather(*(way.put(*people(f"order{n}.", 100), **RECEIPT) for n in range(60)))
+        sent = 0
+
+        async def flood():
+            nonlocal sent
+            while True:
+                sent += 1
+                await way.put(*people(f"more{sent}.", 50), **RECEIPT)
+
+        flooding = asyncio.create_task(flood())
+        # Accepted by another gateway, as it were, so that it has to be claimed.
+        await way.put(*people("reader", 20), claim=False)
+        await until(lambda: sum(one.startswith("reader") for one in order(up)) == 20)
+        flooding.cancel()
+        assert rows_of(store, tables.recipient, state="ready", lane=0), "there was a flood"
+
+
+async def test_an_upstream_that_hangs_with_receipts_keeps_none_from_another(store):
+    """What another worker accepted is claimed although both have much bulk mail in hand."""
+    async with (
+        Upstream(Script(steps={"EHLO": Hang()})) as hangs,
+        slow(0.005) as works,
+        Outgoing(store, {"hangs": hangs, "works": works}) as way,
+    ):
+        for name in ("hangs", "works"):
+            await way.put(*people(f"{name}.bulk", 4000), upstream=name)
+        for number in range(50):
+            await way.put(*people(f"order{number}.", 100), upstream="hangs", **RECEIPT)
+        await way.put(ANNA, upstream="works", claim=False, **RECEIPT)
+        await until(lambda: ANNA in order(works))
+        assert len(works.messages) < 2500
+
+
+async def test_nothing_that_is_counted_is_left_when_all_has_gone(store):
+    """After refusals, lost connections and a circuit that opened and closed."""
+    answers = [None, "450 4.2.0 later", "550 5.1.1 no", "421 4.3.2 bye"] * 20
+    script = Script(steps={"DOT": answers, "CONNECT": [None, *["421 4.7.0 no"] * 3]})
+    async with (
+        Upstream(script) as up,
+        Outgoing(store, {"": up}, connections=3, memory=1_000_000) as way,
+    ):
+        for number in range(10):
+            await way.put(*people(f"bulk{number}.", 20), content=sized(100_000))
+            await way.put(*people(f"order{number}.", 3), content=sized(30_000), **RECEIPT)
+            await way.put(f"letter{number}@example.org", content=sized(80_000), **RECEIPT)
+        await until(
+            lambda: all(
+                row["state"] in {"delivered", "deferred", "failed"}
+                for row in rows_of(store, tables.recipient)
+            )
+        )
+        await until(lambda: way.outbound._hand.is_empty(""))
+        assert way.outbound._small.total == way.outbound._large.total == 0
+        assert way.pools[""].in_hand == 0
+        assert way.queue.arriving == 0
+
+
+async def test_what_was_decided_before_the_list_of_withdrawals_begins_is_decided_again(store):
+    """Where upstream is so slow that a copy waits for longer than withdrawals are listed."""
+    async with slow(0.2) as up, Outgoing(store, {"": up}) as way:
+        decided = []
+        claim = way.queue.claim
+
+        async def noted(*given, urgent):
+            rows = await claim(*given, urgent=urgent)
+            decided.extend(row.recipient.address.key for row in rows)
+            return rows
+
+        way.queue.claim = noted
+        await way.put(*people("reader", 12))
+        await until(lambda: up.messages)
+        assert decided == []
+        way.queue.fresh.prune(store.now())  # an hour later, as it were
+        await until(lambda: len(order(up)) == 12)
+        assert len(decided) >= 6
+        assert sorted(order(up)) == sorted(people("reader", 12))
