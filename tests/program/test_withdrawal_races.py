@@ -152,11 +152,16 @@ async def begin_mailing(gateway, upstream, addresses, subject):
     await until(lambda: len(upstream.messages) > before + 100, gateway)
 
 
-async def storm(tmp_path, extensions, *options):
-    """A mailing, and people who leave meanwhile."""
+async def storm(tmp_path, extensions, workers=1):
+    """A mailing, and people who leave meanwhile.
+
+    Each worker has connections of its own: upstream is slower, so that the mailing is not.
+    """
     addresses = readers("reader", READERS)
     leaving = random.Random(3).sample(addresses, LEAVING)
-    async with Upstream(Script(steps=SLOWLY, extensions=extensions)) as upstream:
+    slowly = {"DOT": Slow(0.004 * workers, "250 2.0.0 taken")}
+    async with Upstream(Script(steps=slowly, extensions=extensions)) as upstream:
+        options = ("--workers", str(workers))
         gateway = Program(tmp_path, upstream_port=upstream.port, connections=3, options=options)
         returns_too(gateway)
         gateway.record({address: [granted()] for address in addresses})
@@ -207,7 +212,7 @@ async def test_no_copy_is_written_after_a_withdrawal_was_answered_with_chunking(
 
 
 async def test_what_one_worker_answered_the_other_obeys_within_a_second(tmp_path):
-    *books, upstream = await storm(tmp_path, EXTENSIONS, "--workers", "2")
+    *books, upstream = await storm(tmp_path, EXTENSIONS, workers=2)
     check_outcome(*books)
     _, _, clicks, _, mailing = books
     began = {message.recipients[0]: message.content_began for message in mailing}
