@@ -5,8 +5,9 @@ all is written and not committed, `committed` when it is durable and nobody has 
 "/2" behind it means at its second time. Seams are functions of the program's rooms, wrapped in
 the doomed process alone; the program itself knows nothing of this.
 
-What comes there is a `fate`: the program is `killed`, or `frozen` as by a machine that is halted;
-or the `database` is, whose power is cut while the program lives on; or `both` at once.
+What comes there is a fate: the program is `killed`, or `frozen` as by a machine that is halted;
+or it is `bereft` of its database, which crashes while the program lives on; or there is a
+`blackout` of both.
 """
 
 import os
@@ -19,7 +20,7 @@ from functools import partial, wraps
 from support.postgres import crash
 
 PHASES = ("before", "written", "committed")
-FATES = ("killed", "frozen", "database", "both")
+FATES = ("killed", "frozen", "bereft", "blackout")
 
 
 def hurry(lease_seconds=0.0):
@@ -27,6 +28,7 @@ def hurry(lease_seconds=0.0):
     from gatepost.app import gateway, housekeeping
     from gatepost.flow import outbound
     from gatepost.flow.spool import queue
+    from gatepost.store import connection
 
     housekeeping.NOTICES_SECONDS = 0.1
     housekeeping.TERMS_SECONDS = 0.2
@@ -34,6 +36,7 @@ def hurry(lease_seconds=0.0):
     queue.Pace = partial(lambda pace, _calm: pace(timedelta(0)), queue.Pace)  # believes every clock
     if lease_seconds:
         housekeeping.RENEW_SECONDS = lease_seconds / 8
+        connection.STANDSTILL_SECONDS = lease_seconds / 2
         gateway.Queue = partial(gateway.Queue, lease=timedelta(seconds=lease_seconds))
 
 
@@ -64,13 +67,13 @@ class _Turn:
         return self.left == 0
 
     def die(self):
-        if self._fate in ("database", "both"):
+        if self._fate in ("bereft", "blackout"):
             crash(self._cluster)
-        os.write(2, f"killed at {self.name}\n".encode())
-        if self._fate == "database":
-            return
-        os.kill(os.getpid(), signal.SIGSTOP if self._fate == "frozen" else signal.SIGKILL)
-        if self._fate != "frozen":
+        os.write(2, f"{self._fate} at {self.name}\n".encode())
+        if self._fate == "frozen":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif self._fate != "bereft":
+            os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
 
     def __call__(self):

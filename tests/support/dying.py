@@ -32,12 +32,14 @@ class Nursery:
 
     def __enter__(self):
         self._door = threading.Lock()
+        path = [TESTS, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "support.dying"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": str(TESTS), "PYTHONFAULTHANDLER": "1"},
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONFAULTHANDLER": "1"},
         )
         return self
 
@@ -104,7 +106,7 @@ class Mortal(Program):
         doom = [death, *fate] if death else []
         self.process = self._nursery.run(self.folder, self.log_file, words, doom, self._lease)
         if death:
-            self._wait_until_ready_or_dead()
+            self._wait_until_ready_or_over(f"{fate[0] if fate else 'killed'} at {death}\n")
         else:
             self.wait_until_ready()
 
@@ -118,9 +120,9 @@ class Mortal(Program):
         """Returns when the program has died at its point, and of nothing else."""
         assert self.process.wait(seconds) == -signal.SIGKILL, self.log()[-3000:]
 
-    def _wait_until_ready_or_dead(self):
+    def _wait_until_ready_or_over(self, last_words):
         for _ in range(9000):
-            if self.process.poll() is not None or self.is_ready():
+            if self.process.poll() is not None or self.is_ready() or last_words in self.log():
                 return
             time.sleep(0.01)
         raise RuntimeError(f"gatepost is not ready:\n{self.log()}")

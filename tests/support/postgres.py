@@ -36,7 +36,9 @@ def find_binaries():
 
 def crash(data):
     """Kills the server whose cluster is in `data`: its power is cut. Safe from any process."""
-    postmaster = int(Path(data, "postmaster.pid").read_text().split()[0])
+    note = Path(data, "postmaster.pid")
+    number, _, _, port, sockets, *_ = note.read_text().splitlines()
+    postmaster = int(number)
     os.kill(postmaster, signal.SIGSTOP)  # so that it begins no child meanwhile, and ends none
     children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
     family = [postmaster, *map(int, children.split())]
@@ -46,6 +48,8 @@ def crash(data):
                 os.kill(pid, number)
     while any(_lives(pid) for pid in family):  # they have memory in common until the last is gone
         time.sleep(0.005)
+    for left in (note, Path(sockets, f".s.PGSQL.{port}.lock")):
+        left.unlink()  # or it would not start while init has not buried that one yet
 
 
 def _lives(pid):

@@ -5,6 +5,7 @@ with Proxy(5432) as proxy:
     proxy.hang()            # takes connections, passes nothing on in either direction
     proxy.resume()          # what was held back goes on its way
     proxy.cut()             # every line that is open
+    proxy.abandon()         # of these, neither end hears of the other again, not even of its end
     proxy.swallow(b"mark")  # the answer to the next COMMIT behind these octets is lost, and the line
 """
 
@@ -45,12 +46,15 @@ class Proxy:
     def cut(self):
         self._do(self._set(lambda: [line.close() for line in list(self._lines)]))
 
+    def abandon(self):
+        self._do(self._set(lambda: [line.abandon() for line in list(self._lines)]))
+
     def swallow(self, mark=b""):
         self.swallowed.clear()
         self._mark = mark
 
     def _do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _set(self, how):
         how()
@@ -89,20 +93,25 @@ class Line:
     def __init__(self, proxy, *ends):
         self._proxy = proxy
         self._ends = ends
-        self._seen = self._lost = False
+        self._seen = self._lost = self._abandoned = False
 
     def close(self):
         for end in self._ends:
             end.close()
 
+    def abandon(self):
+        self._abandoned = True
+
     async def carry(self, reader, writer, look):
         with contextlib.suppress(OSError):
             while octets := await reader.read(65536):
                 await self._proxy._passing.wait()
-                if not look(octets):
+                if self._abandoned or not look(octets):
                     break
                 writer.write(octets)
                 await writer.drain()
+        if self._abandoned:
+            await asyncio.Event().wait()
         self.close()
 
     def look(self, octets):

@@ -1,15 +1,17 @@
 """Where the program is killed: a gateway on either engine, its upstream, and its people.
 
-    people = People(tmp_path, nursery, "")              # or a `support.postgres.Server`
-    stage = Stage(tmp_path, nursery, people, upstream)
-    stage.gateway.start("accept/committed")             # `support.dying`
-    stage.submit(GOOD[:3], "Spring")
-    stage.die("accept/committed")
-    stage.live_on()                                     # the books, which must add up
+    people = People(tmp_path, nursery, None)            # or a `support.postgres.Server`
+    with Stage(tmp_path, people, upstream) as stage:
+        stage.start("accept/committed")                 # `support.deaths`
+        stage.submit(GOOD[:3], "Spring")
+        stage.die("accept/committed")
+        stage.live_on()                                 # the books, which must add up
 
-`People` are recorded once, and copied to every stage.
+`People` are recorded once, and copied to every stage. On PostgreSQL the fate of a gateway may be
+another than to be killed.
 """
 
+import re
 import shutil
 import smtplib
 
@@ -25,7 +27,7 @@ from support.embedded import lay_down
 from support.ports import free_port
 from support.program import CONFIG
 from support.submissions import accept, rows_of, submission
-from support.watching import mail, send
+from support.watching import mail, send, wait_until
 
 SHOP = "127.0.0.5"
 MORE = """
@@ -59,13 +61,14 @@ GONE = [f"gone{number}@good.example" for number in range(6)]
 STRANGER = "stranger@good.example"
 DENIED = "nobody@denied.example"
 BUSY = "busy@denied.example"
+LINK = re.compile(rb"List-Unsubscribe: <(http://127\.0\.0\.1:\d+/u/[\w-]{49})>")
 
 
 class People:
     """A ledger with people in it, and the keys that belong to it, to be copied."""
 
     def __init__(self, folder, nursery, server):
-        self._server = server
+        self.nursery, self.server = nursery, server
         self._url = server.database() if server else ""
         gateway = Mortal(folder, nursery, upstream_port=1, store_url=self._url)
         self._data = folder / "data"
@@ -81,27 +84,27 @@ class People:
     def settle(self, folder):
         """Copies them for a gateway in `folder`; the URL of its store."""
         shutil.copytree(self._data, folder / "data")
-        return self._server.database(like=self._url) if self._server else ""
+        return self.server.database(like=self._url) if self.server else ""
 
     def leave(self, url):
         """Gives up what `settle` made."""
         if url:
-            self._server.drop(url)
+            self.server.drop(url)
 
 
 class Stage:
     """A gateway with its upstream, and what was acknowledged to its clients."""
 
-    def __init__(self, folder, nursery, people, upstream, *, lost_answers=0):
+    def __init__(
+        self, folder, people, upstream, *, fate="killed", lost_answers=0, lease=0.0
+    ):  # fmt: skip
         self.upstream = upstream
-        self.lost_answers = lost_answers
         self.acknowledged = []
         self.url = people.settle(folder)
-        self._people = people
-        self._nursery = nursery
+        self._people, self._fate, self._lease = people, fate, lease
+        self._lost_answers = lost_answers
         self.gateways = []
         self.gateway = self.another(folder)
-        self.returns_port = self.gateway.returns_port
 
     def __enter__(self):
         return self
@@ -112,24 +115,29 @@ class Stage:
                 one.kill()
         self._people.leave(self.url)
 
-    def another(self, folder):
-        """One more gateway on this store."""
+    def another(self, folder, url=""):
+        """One more gateway on this store, which it may know under another URL."""
         if not (folder / "data").exists():
             keys = self.gateway.folder / "data" / "keys"
             (folder / "data").mkdir(mode=0o700, parents=True)
             shutil.copytree(keys, folder / "data" / "keys")
         port = free_port()
         gateway = Mortal(
-            folder, self._nursery, upstream_port=self.upstream.port, connections=1, config=VERP,
-            store_url=self.url, more=MORE.format(returns_port=port),
+            folder, self._people.nursery, upstream_port=self.upstream.port, connections=1, config=VERP,
+            store_url=url or self.url, more=MORE.format(returns_port=port), lease=self._lease,
         )  # fmt: skip
         gateway.returns_port = port
         self.gateways.append(gateway)
         return gateway
 
-    def submit(self, recipients, subject, *header, content=None, to=None):
+    def start(self, death):
+        """Starts the gateway, whose fate waits at that point."""
+        server = self._people.server
+        self.gateway.start(death, self._fate, server.data if server else "")
+
+    def submit(self, recipients, subject, *header, body=b"", to=None):
         """Sends, and notes who was acknowledged; whether the program survived it."""
-        content = content or mail(subject, *header)
+        content = mail(subject, *header) + body
         try:
             code, _ = send(to or self.gateway, recipients, content, source=SHOP)
         except (OSError, smtplib.SMTPException):
@@ -139,9 +147,15 @@ class Stage:
         return True
 
     def die(self, point):
-        """Waits until the gateway is dead of that, and of nothing else."""
-        self.gateway.wait_for_death()
-        assert f"killed at {point}" in self.gateway.log() or " " in point
+        """Waits until its fate has come, and nothing else."""
+        gateway, last_words = self.gateway, f"{self._fate} at {point}"
+        if self._fate in ("killed", "blackout"):
+            gateway.wait_for_death()
+            assert last_words in gateway.log() or " " in point
+        else:
+            wait_until(lambda: last_words in gateway.log(), gateway)
+        if self._fate in ("bereft", "blackout"):
+            self._people.server.up()
 
     def live_on(self, parked=()):
         """Starts again, waits for quiet, and looks at the books."""
@@ -153,7 +167,7 @@ class Stage:
         """The books when all is quiet; the gateways are over then."""
         found = examine(
             self.gateways[-1], self.upstream, acknowledged=self.acknowledged,
-            lost_answers=self.lost_answers, parked=parked,
+            lost_answers=self._lost_answers, parked=parked,
         )  # fmt: skip
         for one in self.gateways:
             one.kill()
