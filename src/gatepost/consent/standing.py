@@ -109,6 +109,21 @@ class Person:
 STRANGER = Person()
 
 
+def with_denials(person: Person, lookalike: Person) -> Person:
+    """`person`, bound by whatever was said against mailing a `lookalike` of the address.
+
+    What speaks for mailing one of them does not count for the other.
+    """
+    left = [person.standing.withdrawn_at, lookalike.standing.withdrawn_at]
+    gone = [person.erased_at, lookalike.erased_at]
+    return Person(
+        person.subject,
+        replace(person.standing, withdrawn_at=max(filter(None, left), default=None)),
+        (*person.suppressions, *lookalike.suppressions),
+        max(filter(None, gone), default=None),
+    )
+
+
 def _all_applied(acts: list[Grant], grants: list[Grant]) -> list[Grant]:
     return [_applied(act, grant) for act in acts for grant in grants if _refers(act, grant)]
 

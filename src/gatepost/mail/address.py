@@ -6,13 +6,16 @@ quoted local part that needs no quotes is the same address as the unquoted one
 (RFC 5321 §4.1.2). Plus-tags are part of the local part and are not stripped.
 
 *Fails:* `AddressError`, with a reason fit for an SMTP reply.
-*Known limits:* a local part beyond ASCII is compared as it is spelled: one with composed letters
-(NFC, which RFC 6532 §3.1 recommends) and one with combining marks are two addresses, as they may be
-to the server that has the mailbox; who leaves by the link of a mail leaves as it was addressed.
+A local part beyond ASCII is compared as it is spelled: one with composed letters (NFC, which
+RFC 6532 §3.1 recommends) and one with combining marks are two addresses, as they may be to the
+server that has the mailbox. To a person they look the same, so `lookalikes` says what else to ask
+for before one of them is mailed.
+*Known limits:* a spelling that composes some letters and not others is nobody's lookalike.
 Obsolete comments and routes (RFC 5322 §4.4) are not addresses here.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -72,6 +75,16 @@ class Address:
     def is_ascii(self) -> bool:
         """Whether the address can be sent without SMTPUTF8 (RFC 6531)."""
         return self.given.isascii()
+
+    @property
+    def lookalikes(self) -> tuple[str, ...]:
+        """The keys of the same letters spelled otherwise: composed, and with combining marks."""
+        if self.key.isascii():
+            return ()
+        local, at, domain = self.key.rpartition("@")
+        bare = unicodedata.normalize("NFD", local)
+        forms = {f"{unicodedata.normalize(form, bare)}{at}{domain}" for form in ("NFC", "NFD")}
+        return tuple(sorted(forms - {self.key}))
 
     @property
     def is_role(self) -> bool:

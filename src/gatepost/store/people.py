@@ -18,7 +18,14 @@ from sqlalchemy import and_, bindparam, delete, func, select, text, update
 
 from gatepost.consent import fold as folding
 from gatepost.consent.evidence import REST, EventKind, Fact
-from gatepost.consent.standing import NOTHING_KNOWN, Person, Standing, Suppression
+from gatepost.consent.standing import (
+    NOTHING_KNOWN,
+    STRANGER,
+    Person,
+    Standing,
+    Suppression,
+    with_denials,
+)
 from gatepost.mail.address import Address, AddressError, parse
 from gatepost.store import looks, recording, subjects, suppressions
 from gatepost.store.hot import Row, compile_once
@@ -145,21 +152,41 @@ class History:
     suppressions: tuple[Suppressed, ...]
 
 
-def look_up(tx: Tx, addresses: Sequence[Address], stream: str, sender: str) -> dict[str, Person]:
+def look_up(
+    tx: Tx, addresses: Sequence[Address], stream: str, sender: str, *, exactly: bool = False
+) -> dict[str, Person]:
     """Who these addresses are, for one stream of one sender, by `Address.key`.
 
-    Strangers are not in the answer. A suppression of sender "" counts for every sender.
+    Strangers are not in the answer. A suppression of sender "" counts for every sender. What
+    was said against mailing a lookalike counts, too, unless it is asked `exactly`: who records
+    must know what is on record of this very address.
     """
-    return look_up_later(tx, addresses, stream, sender)()
+    return look_up_later(tx, addresses, stream, sender, exactly=exactly)()
 
 
 def look_up_later(
-    tx: Tx, addresses: Sequence[Address], stream: str, sender: str
+    tx: Tx, addresses: Sequence[Address], stream: str, sender: str, *, exactly: bool = False
 ) -> Callable[[], dict[str, Person]]:
     """What says the same, asked together with what is asked next (`hot.Hot.later`)."""
     keys = {tx.keys.key_hash(address.key): address.key for address in addresses}
-    answer = _people(tx, _BY_HASH, {"hashes": sorted(keys)}, {"stream": stream, "sender": sender})
-    return lambda: {keys[digest]: person for digest, person in answer()}
+    alike: dict[bytes, list[str]] = {}
+    for address in () if exactly else addresses:
+        for other in address.lookalikes:
+            alike.setdefault(tx.keys.key_hash(other), []).append(address.key)
+    wanted = {"hashes": sorted(keys.keys() | alike.keys())}
+    answer = _people(tx, _BY_HASH, wanted, {"stream": stream, "sender": sender})
+    if not alike:  # the usual case
+        return lambda: {keys[digest]: person for digest, person in answer()}
+
+    def found() -> dict[str, Person]:
+        rows = list(answer())
+        persons = {keys[digest]: person for digest, person in rows if digest in keys}
+        for digest, other in rows:
+            for key in alike.get(digest, ()):
+                persons[key] = with_denials(persons.get(key, STRANGER), other)
+        return persons
+
+    return found
 
 
 def touch(tx: Tx, addresses: Sequence[Address], stream: str, sender: str) -> int:

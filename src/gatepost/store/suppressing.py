@@ -79,7 +79,8 @@ def add_each(tx: Tx, entries: Sequence[Entry], *, actor: str, method: str) -> li
     new = [False] * len(entries)
     facts: dict[tuple[str, ...], tuple[Address, list[Fact]]] = {}
     for sender, places in by_sender.items():
-        persons = people.look_up(tx, [entries[place].address for place in places], "", sender)
+        addresses = [entries[place].address for place in places]
+        persons = people.look_up(tx, addresses, "", sender, exactly=True)
         for place in places:
             entry = entries[place]
             in_force = persons.get(entry.address.key, STRANGER).suppressions

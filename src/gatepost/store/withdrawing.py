@@ -40,7 +40,7 @@ def withdraw(tx: Tx, leavings: Sequence[Leaving], *, actor: str, method: str) ->
     facts: list[tuple[Address, list[Fact]]] = []
     for (stream, sender), places in together.items():
         addresses = [leavings[place].address for place in places]
-        persons = people.look_up(tx, addresses, stream, sender)
+        persons = people.look_up(tx, addresses, stream, sender, exactly=True)
         seen: set[str] = set()
         for place in places:
             one = leavings[place]
