@@ -1,7 +1,7 @@
 """Two gateways on one PostgreSQL: what one leaves in hand, the other takes up when its lease is over.
 
 The first is killed at a named point and does not come back, or it is frozen there, as a virtual
-machine that is halted, and wakes when the other has done its work.
+machine that is halted, and wakes when the other has done its work. Or its machine loses power.
 """
 
 import signal
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from support.aftermath import until_quiet
+from support.proxy import Proxy
 from support.scale import scale
 from support.stage import BUSY, DENIED, GOOD, Stage, seed, states_of
 from support.upstream import Script, UpstreamThread
@@ -103,3 +104,22 @@ def test_another_takes_it_up(tmp_path, people_there, upstream, fate, point):
             if message.connection > before and message.recipients[0] in held
         ]
         assert min(taken_up, default=LEASE_SECONDS) >= LEASE_SECONDS
+
+
+def test_who_lost_power_in_the_middle_of_writing_starts_again(tmp_path, people_there, upstream):
+    """No word of its end reaches the database, where its transaction stays for a while."""
+    folder = tmp_path / "first"
+    folder.mkdir()
+    with (
+        Proxy(people_there.server.port) as line,
+        Stage(
+            folder, people_there, upstream,
+            fate="frozen", lost_answers=1, lease=LEASE_SECONDS, port=line.port,
+        ) as stage,
+    ):  # fmt: skip
+        stage.start("mark-delivered/written")
+        assert stage.submit(GOOD[:3], "One")
+        stage.die("mark-delivered/written")
+        line.abandon()
+        stage.gateway.kill()
+        assert set(stage.live_on().copies) == set(GOOD[:3])

@@ -60,13 +60,15 @@ class Proxy:
         how()
 
     async def _open(self):
-        self._passing = asyncio.Event()
+        self._passing, self._over = asyncio.Event(), asyncio.Event()
         self._passing.set()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self):
         self._server.close()
+        self._over.set()
+        await asyncio.sleep(0)
         tasks = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -111,7 +113,7 @@ class Line:
                 writer.write(octets)
                 await writer.drain()
         if self._abandoned:
-            await asyncio.Event().wait()
+            await self._proxy._over.wait()
         self.close()
 
     def look(self, octets):

@@ -96,15 +96,16 @@ class Stage:
     """A gateway with its upstream, and what was acknowledged to its clients."""
 
     def __init__(
-        self, folder, people, upstream, *, fate="killed", lost_answers=0, lease=0.0
+        self, folder, people, upstream, *, fate="killed", lost_answers=0, lease=0.0, port=0
     ):  # fmt: skip
+        """`port` is where its first gateway finds the database, if not at that itself."""
         self.upstream = upstream
         self.acknowledged = []
         self.url = people.settle(folder)
         self._people, self._fate, self._lease = people, fate, lease
         self._lost_answers = lost_answers
         self.gateways = []
-        self.gateway = self.another(folder)
+        self.gateway = self.another(folder, port)
 
     def __enter__(self):
         return self
@@ -115,8 +116,9 @@ class Stage:
                 one.kill()
         self._people.leave(self.url)
 
-    def another(self, folder, url=""):
-        """One more gateway on this store, which it may know under another URL."""
+    def another(self, folder, port=0):
+        """One more gateway on this store, which may know it by another port."""
+        url = self.url.replace(f":{self._people.server.port}/", f":{port}/") if port else self.url
         if not (folder / "data").exists():
             keys = self.gateway.folder / "data" / "keys"
             (folder / "data").mkdir(mode=0o700, parents=True)
@@ -124,7 +126,7 @@ class Stage:
         port = free_port()
         gateway = Mortal(
             folder, self._people.nursery, upstream_port=self.upstream.port, connections=1, config=VERP,
-            store_url=url or self.url, more=MORE.format(returns_port=port), lease=self._lease,
+            store_url=url, more=MORE.format(returns_port=port), lease=self._lease,
         )  # fmt: skip
         gateway.returns_port = port
         self.gateways.append(gateway)
