@@ -1,6 +1,11 @@
 """`gatepost`, and `python -m gatepost`."""
 
 import os
+import signal
+import sys
+
+if "serve" in sys.argv:  # a reload asked for while everything is loaded would be the end
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 from gatepost.cli import app
 

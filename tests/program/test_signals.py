@@ -6,11 +6,13 @@ import socket
 import ssl
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from support.certificates import make_certificate
 from support.consents import granted
+from support.ports import free_port
 from support.program import CONFIG, IN_TIME_SECONDS, Program
 from support.smtp_lines import Lines
 from support.upstream import Script, Slow, UpstreamThread
@@ -51,6 +53,27 @@ def reload(gateway, text, answer):
     gateway.config.write_text(text)
     gateway.process.send_signal(signal.SIGHUP)
     wait_until(lambda: gateway.log().count(answer) > before, gateway)
+
+
+class Impatient(Program):
+    """Is asked to reload again and again from the moment its libraries are loaded."""
+
+    def wait_until_ready(self, seconds=120):
+        maps = Path(f"/proc/{self.process.pid}/maps")
+        wait_until(lambda: "_pydantic_core" in maps.read_text(), self)
+        deadline = time.monotonic() + seconds
+        while not self.is_ready() and time.monotonic() < deadline:
+            self.process.send_signal(signal.SIGHUP)
+            assert self.process.poll() is None, f"it ended: {self.process.returncode}"
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_reload_while_it_starts_is_done_later(tmp_path, workers):
+    """systemd calls a service started as soon as its process is there."""
+    options = ("--workers", workers)
+    with Impatient(tmp_path, upstream_port=free_port(), options=options) as gateway:
+        wait_until(lambda: "configuration reloaded" in gateway.log(), gateway)
 
 
 def test_a_new_stream_takes_effect(world, config):

@@ -118,7 +118,7 @@ async def _main(
         become(account)
     asked_early = asyncio.Event()  # the settings were read before: what was asked is done later
     loop.add_signal_handler(signal.SIGHUP, asked_early.set)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # which a supervisor holds back
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # held back so far
     if not await _start(gateway, stop):
         return DONE
     if os.geteuid() == 0:
@@ -128,6 +128,8 @@ async def _main(
     in_turn = asyncio.Lock()  # or the file as it was before could come last
 
     def reload() -> None:
+        if len(reloads) > 1:
+            return  # one waits already, and reads the file when its turn has come
         task = loop.create_task(_reload(gateway, path, in_turn))
         reloads.add(task)
         task.add_done_callback(reloads.discard)

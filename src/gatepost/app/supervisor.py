@@ -96,14 +96,16 @@ class Supervisor:
         """Runs until told to stop; 0, or the status of a worker that could not start."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, _frame: self._signals.put(number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         shutil.rmtree(self._metrics, ignore_errors=True)
         self._metrics.mkdir(mode=0o700)
         hand_over(self._metrics, self._account)
-        for place in range(self._count):
-            self._start(place)
-        status = self._watch()
-        self._end()
-        return status
+        try:
+            for place in range(self._count):
+                self._start(place)
+            return self._watch()
+        finally:
+            self._end()
 
     def _watch(self) -> int:
         again: set[int] = set()
@@ -126,7 +128,10 @@ class Supervisor:
                 houselog.worker_ended(place, status)
                 mark_process_dead(process.pid, str(self._metrics))  # type: ignore[no-untyped-call]
                 again.add(place)
-                self._start(place)
+                try:
+                    self._start(place)
+                except OSError as error:  # no memory for one more process: in a second, perhaps
+                    houselog.housekeeping_failed("start of a worker", error)
 
     def _start(self, place: int) -> None:
         """Starts a worker, in which SIGHUP waits to be listened to, or it would be its end."""
