@@ -1,5 +1,6 @@
 """A store moved to another database is the same store, however often the way was cut off."""
 
+import time
 from contextlib import contextmanager
 from itertools import chain
 
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy import delete, select, text, update
 
 from gatepost.mail.recipient_state import State
-from gatepost.store import content, ledger, moving
+from gatepost.store import connection, content, ledger, moving
 from gatepost.store.engine import Store
 from gatepost.store.moving import End, TargetTaken, rows, target
 from gatepost.store.tables import mail as tables
@@ -104,6 +105,19 @@ def test_everything_is_there_and_nothing_else(ends, filled):
         assert store.read_now(ledger.head) == answer.head
     with opened(ends[0]) as store:
         assert snapshot(store) == before, "the source is left as it was"
+
+
+@pytest.mark.parametrize("way", [("postgresql", "sqlite")])
+def test_the_store_that_is_moved_waits_for_the_other_end(ends, filled, monkeypatch):
+    monkeypatch.setattr(connection, "STANDSTILL_SECONDS", 0.5)
+
+    @contextmanager
+    def watch(what, _total):
+        if what == "checked":
+            time.sleep(1.5)
+        yield lambda _rows: None
+
+    assert moved(ends, filled, watch).findings == []
 
 
 def test_who_held_something_holds_nothing_any_more(ends, filled):

@@ -69,6 +69,8 @@ def keep_others_out(tx: Tx, tables: list[Table]) -> None:
     An embedded store is locked already: its transactions for writing are one at a time.
     """
     if tx.dialect == "postgresql":
+        # It stands still while the other end is written, compared and verified.
+        tx.connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         quote = tx.connection.dialect.identifier_preparer.format_table
         names = ", ".join(quote(table) for table in tables)
         tx.connection.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
