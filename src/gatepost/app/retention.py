@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from gatepost.app import rejects
-from gatepost.app.looking import Looking
+from gatepost.app.looking import Looking, Page
 from gatepost.config import Settings
 from gatepost.consent.bases import Bases
 from gatepost.consent.retention import EVIDENCE_TERM, REQUEST, UNCONFIRMED, Terms
@@ -42,6 +42,7 @@ from gatepost.store.retention import Due, Judged
 from gatepost.store.spool import quarantine
 
 DAILY = timedelta(days=1)
+_TOGETHER, _PAGES = 2000, 50  # people whose mail is looked for at once, of so many pages at most
 
 Advance = Callable[[int], None]
 
@@ -211,23 +212,39 @@ class Retention:
 
     def _erase_people(self, advance: Advance) -> list[Due]:
         erased: list[Due] = []
-        for page in self._looking.pages():
-            judged = self._judge(page.people)
-            looks = [*judged.looks]
-            ids = [one.subject for one in judged.due]
+        for judged in self._judged():
+            ids = [one.subject for _, found in judged for one in found.due]
             people = self._store.survey_now(partial(places.who_are, ids=ids))
             count, unreachable = forget(self._store, people)  # reads all mail: of many at once
             self._places += count
             self._unreachable += unreachable
-            for start in range(0, len(ids), retention.SLICE):
-                some = ids[start : start + retention.SLICE]
-                erase = partial(retention.erase_due, ids=some, terms=self._terms, bases=self._bases)
-                done = self._store.write_now(erase)
-                looks += done.looks
-                erased += done.due
-                advance(len(done.due))
-            self._looking.done(page, looks)
+            for page, found in judged:
+                looks = [*found.looks]
+                for start in range(0, len(found.due), retention.SLICE):
+                    some = [one.subject for one in found.due[start : start + retention.SLICE]]
+                    erase = partial(
+                        retention.erase_due, ids=some, terms=self._terms, bases=self._bases
+                    )
+                    done = self._store.write_now(erase)
+                    looks += done.looks
+                    erased += done.due
+                    advance(len(done.due))
+                self._looking.done(page, looks)
         return erased
+
+    def _judged(self) -> Iterator[list[tuple[Page, Judged]]]:
+        """The pages of people, judged: many together where somebody is due, else one by one."""
+        together: list[tuple[Page, Judged]] = []
+        due = 0
+        for page in self._looking.pages():
+            judged = self._judge(page.people)
+            together.append((page, judged))
+            due += len(judged.due)
+            if not 0 < due < _TOGETHER or len(together) >= _PAGES:
+                yield together
+                together, due = [], 0
+        if together:
+            yield together
 
     def _count_strangers(self) -> int:
         """How many addresses `_forget_strangers` would blank, as readers see it."""

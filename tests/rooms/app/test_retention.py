@@ -17,7 +17,7 @@ from gatepost.consent.retention import Terms
 from gatepost.mail.address import parse
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason, Verdict
-from gatepost.store import clock, ledger, looks, people, retention, suppressions
+from gatepost.store import clock, ledger, looks, people, places, retention, suppressions
 from gatepost.store.engine import Store
 from gatepost.store.tables import mail as tables
 from support.command import CONFIG
@@ -203,6 +203,25 @@ def test_what_is_past_its_date_goes_on_both_engines(store, wiring, monkeypatch):
     assert [(one.rule, one.extent, one.due) for one in erasures] == [
         ("evidence-term", "all", datetime(2022, 3, 10, 12, tzinfo=UTC))
     ]
+
+
+def test_the_mail_of_people_on_several_pages_is_looked_for_once(store, wiring, monkeypatch):
+    """Each time all mail is read, and a round through everybody has thousands of pages."""
+    monkeypatch.setattr(looks, "PAGE", 1)
+    searches, find = [], places.find
+    monkeypatch.setattr(
+        places, "find", lambda tx, people: searches.append(people) or find(tx, people)
+    )
+    world = World(store, wiring, monkeypatch)
+    for who in PEOPLE:
+        world.agree(who, "newsletter-form")
+        world.leave(who)
+    world.wait(800)
+    world.run()
+    assert [len(people) for people in searches if people] == [len(PEOPLE)]
+    world.check()
+    for who in PEOPLE:
+        assert not any(one.fact for one in world.evidence(who)[:2])
 
 
 def test_a_sign_up_that_nobody_confirmed_goes_after_its_term(store, wiring, monkeypatch):
