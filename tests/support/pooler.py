@@ -2,6 +2,7 @@
 
 with Pooler(server.port, by="transaction") as pooler:   # or "session"
     pooler.port
+    pooler.lose_server()    # the next BEGIN is done, but for the end of its answer
 
 By transaction, a client has a connection from its first word until the server says that no
 transaction is open; then the next one gets it, the last that was given back first. By session it
@@ -25,6 +26,7 @@ class Pooler:
         self._target = target
         self._by_session = by == "session"
         self._idle = []
+        self._losing = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -38,6 +40,9 @@ class Pooler:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def lose_server(self):
+        self._losing.set()
 
     async def _open(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -60,6 +65,10 @@ class Pooler:
             while True:
                 kind, message = await _message(reader)
                 if kind == b"X":
+                    break
+                if self._losing.is_set() and message.startswith(b"BEGIN", 5):
+                    self._losing.clear()
+                    writer.write(b"C\0\0\0\x0aBEGIN\0" + _fatal("08P01", "server conn crashed?"))
                     break
                 backend = backend or await self._borrow(start)
                 backend.writer.write(message)
@@ -87,6 +96,12 @@ class Pooler:
                 message = message[:5] + struct.pack("!II", 4711, 4711)
             backend.greeting += message
         return backend
+
+
+def _fatal(code, words):
+    fields = b"".join(f"{key}{value}\0".encode() for key, value in
+                      {"S": "FATAL", "V": "FATAL", "C": code, "M": words}.items()) + b"\0"  # fmt: skip
+    return b"E" + struct.pack("!I", 4 + len(fields)) + fields
 
 
 class _Backend:

@@ -11,6 +11,7 @@ import re
 
 SCHEMES = ("postgresql://", "postgres://")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_NEAR = ("", "localhost", "::1")
 _UNKNOWN = re.compile(r'invalid URI query parameter: "([a-z_]{1,30})"')
 _IN_FRONT = re.compile(r"(://[^:@/?#]*:)[^@]*@")
 _BEHIND = re.compile(r"([?&](?:ssl)?password=)[^&]*")
@@ -41,6 +42,16 @@ def parameters(url: str) -> dict[str, str]:
     if found.get("sslmode", "prefer") not in _SSL_MODES:
         raise ValueError(f"has an sslmode that is none of {', '.join(_SSL_MODES)}")
     return found
+
+
+def is_exposed(url: str) -> bool:
+    """Whether others on the way could read along, or pass for the server."""
+    found = parameters(url)
+    hosts = found.get("host", "").split(",")
+    near = all(host in _NEAR or host.startswith(("/", "127.")) for host in hosts)
+    # With the system's authorities libpq insists on the name.
+    verified = found.get("sslmode") == "verify-full" or found.get("sslrootcert") == "system"
+    return not (near or verified)
 
 
 def without_secrets(url: str) -> str:

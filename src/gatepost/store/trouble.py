@@ -124,9 +124,10 @@ def _postgresql_trouble(error: psycopg.Error) -> Trouble:
     known = _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
     if known:
         return known
-    # Errors that the client library finds by itself carry no code: the line went dead.
-    unreachable = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    return Trouble.LOST if unreachable and not state else Trouble.NONE
+    # Errors that the client library finds by itself carry no code: the line went dead, perhaps
+    # in the middle of an answer.
+    own = psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError
+    return Trouble.LOST if isinstance(error, own) and not state else Trouble.NONE
 
 
 def exception_for(trouble: Trouble, error: BaseException) -> StoreUnavailable:

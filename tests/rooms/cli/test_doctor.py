@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from gatepost.cli.desk import Desk
 from gatepost.cli.doctor import domains, machine
 from gatepost.cli.findings import Mark
 from gatepost.cli.names import Names
@@ -128,6 +129,14 @@ def test_a_store_that_is_away(tmp_path):
     assert answer.status == 3
     assert marks(answer)["store"] == "away"
     assert marks(answer)["disk"] == "bad"
+
+
+def test_a_store_that_anybody_could_pass_for(tmp_path, postgres_url):
+    config = CONFIG + f'\n[store]\nurl = "{postgres_url.replace("127.0.0.1", "0.0.0.0")}"\n'
+    (tmp_path / "config.toml").write_text(config)
+    found = machine.store(Desk(tmp_path / "config.toml"))  # loopback under a name of others
+    assert found.mark is Mark.OPEN
+    assert "sslmode=verify-full" in found.cure
 
 
 def test_a_name_server_is_an_address(tmp_path):

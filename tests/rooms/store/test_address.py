@@ -2,7 +2,7 @@
 
 import pytest
 
-from gatepost.store.address import parameters, without_secrets
+from gatepost.store.address import is_exposed, parameters, without_secrets
 from gatepost.store.postgresql import check_library, check_server
 from gatepost.store.trouble import StoreUnavailable
 
@@ -65,6 +65,25 @@ def test_it_can_be_shown(url):
     assert "***" in shown
     assert shown.replace("***", "x").startswith(url[:21])
     assert without_secrets(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("rest", "exposed"),
+    [
+        ("@db.example.org/gatepost", True),
+        ("@db.example.org/gatepost?sslmode=require", True),
+        ("@db.example.org/gatepost?sslmode=verify-ca", True),
+        ("@127.0.0.1,db.example.org/gatepost", True),
+        ("@db.example.org/gatepost?sslmode=verify-full", False),
+        ("@db.example.org/gatepost?sslrootcert=system", False),
+        ("@127.0.0.1:5433/gatepost", False),
+        ("@localhost,[::1]/gatepost", False),
+        ("@/gatepost?host=/run/postgresql", False),
+        ("@/gatepost", False),
+    ],
+)
+def test_whether_others_could_read_along(rest, exposed):
+    assert is_exposed(f"postgresql://gatepost{rest}") is exposed
 
 
 def test_what_is_too_old_is_refused_with_the_cure():

@@ -1,6 +1,7 @@
 """Behind a pooler: one that keeps sessions is as good as none, one that does not is refused."""
 
 import pytest
+from sqlalchemy import text
 
 from gatepost.store.engine import Store, StoreUnavailable
 from support.pooler import Pooler
@@ -26,3 +27,13 @@ def test_by_transaction_it_is_refused_with_the_cure(postgres_server, postgres_ur
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match=r"pool_mode = session .* server itself"):
                 Store.open(url, tmp_path)
+
+
+def test_a_server_that_is_lost_in_the_middle_of_an_answer(postgres_server, postgres_url, tmp_path):
+    """The driver hears that it was done, and that it was not, and calls that an internal error."""
+    with Pooler(postgres_server.port, by="session") as pooler:
+        url = postgres_url.replace(f":{postgres_server.port}/", f":{pooler.port}/")
+        with Store.open(url, tmp_path) as store:
+            pooler.lose_server()
+            ask = text("SELECT 1")
+            assert store.write_now(lambda tx: tx.connection.execute(ask).scalar()) == 1

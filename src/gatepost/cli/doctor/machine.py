@@ -19,6 +19,7 @@ from gatepost.config import Settings
 from gatepost.flow.transmit.client import NoConnectionError, connect
 from gatepost.flow.transmit.route import Route, Timeouts, Tls
 from gatepost.store import upkeep
+from gatepost.store.address import is_exposed
 from gatepost.store.engine import StoreDamaged, StoreUnavailable
 
 _SECONDS = 10.0
@@ -37,6 +38,12 @@ def store(desk: Desk) -> Finding:
         return Finding(Mark.AWAY, "store", str(error))
     except StoreUnavailable as error:
         return Finding(Mark.AWAY, "store", str(error), "see [store] url and [server] data_dir")
+    if url and is_exposed(url):
+        return Finding(
+            Mark.OPEN, "store", "PostgreSQL answers, and nobody knows whether it is the right one",
+            "write sslmode=verify-full and sslrootcert into [store] url: anything less encrypts at "
+            "most",
+        )  # fmt: skip
     seen = "" if whole else "; too large to be read through: `gatepost store status --check`"
     return Finding(Mark.GOOD, "store", f"{'PostgreSQL' if url else 'SQLite'}, {folder}{seen}")
 
