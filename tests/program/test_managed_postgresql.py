@@ -122,6 +122,21 @@ def test_a_line_that_falls_silent_in_the_middle_of_an_answer(store, line):
     assert store.read_now(lambda tx: len(tx.cursor.execute(ROWS).fetchall())) == before == 3000
 
 
+def test_a_line_that_falls_silent_after_a_failure(store, line, caplog):
+    """What failed is told as it was, and nobody complains that it cannot be rolled back."""
+
+    def write(tx):
+        tx.cursor.execute(MARK)
+        line.hold(turns=1)
+        tx.cursor.later(MARK)
+
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        store.write_now(write)
+    assert line.held.is_set()
+    store.close()
+    assert not caplog.records
+
+
 def test_a_line_cut_in_the_middle_of_a_large_statement_costs_nothing(store, line):
     """What both sides were still saying is said again on a new line."""
     large, times = "x" * 20_000_000, []

@@ -6,6 +6,7 @@ with LongLine(5432, seconds=0.01) as line:
     ...
     line.turns - before   # how often somebody waited for an answer before saying more
     line.hold(50_000)     # after so many octets from the server nothing passes, either way
+    line.hold(turns=1)    # the same after so many more turns
     line.cut()            # every line ends, in the middle of what was under way
 
 A turn is something said to the server after it had said something: on a line of 10 ms each way
@@ -14,6 +15,7 @@ it costs 20. What is said need not be understood, so that TLS is counted as well
 
 import asyncio
 import contextlib
+import math
 import threading
 
 
@@ -26,6 +28,7 @@ class LongLine:
         self.seconds = seconds
         self.held = threading.Event()
         self._left = None  # octets that the server may still say
+        self._last_turn = math.inf
         self._target = target
         self._writers = set()
         self._loop = asyncio.new_event_loop()
@@ -42,10 +45,11 @@ class LongLine:
         self._thread.join()
         self._loop.close()
 
-    def hold(self, octets=0):
+    def hold(self, octets=0, *, turns=None):
         """Passes so many more from the server, and then nothing; new lines hear nothing either."""
         self.held.clear()
-        self._left = octets
+        self._last_turn = math.inf if turns is None else self.turns + turns
+        self._left = octets if turns is None else math.inf
 
     def cut(self):
         """Ends all lines; those made afterwards pass everything on."""
@@ -111,7 +115,9 @@ class LongLine:
     async def _allowed(self, octets, from_server):
         if self._left is None:
             return octets
-        if not from_server and self._left > 0:
+        if self.turns > self._last_turn:
+            self._left = 0
+        if self._left == math.inf or (not from_server and self._left > 0):
             return octets
         octets, self._left = octets[: self._left], max(0, self._left - len(octets))
         if not octets:

@@ -233,6 +233,8 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(Exception):  # a dead connection has nothing to say at its end
+                if _is_dead(connection):
+                    connection.invalidate()
                 connection.close()
 
     def _run_once(self, work: Callable[[Tx], T]) -> T:
@@ -316,7 +318,15 @@ class Link:
         connection = self._connection
         unfinished = connection is not None and connection.in_transaction()
         if connection is not None and trouble is Trouble.LOST:
-            with suppress(Exception):  # else the pool would try to roll back, and complain
+            with suppress(Exception):  # whatever the driver thinks of it
                 connection.invalidate()
         if unfinished or trouble not in (Trouble.NONE, Trouble.CONFLICT):
             self.close()
+
+
+def _is_dead(connection: Connection) -> bool:
+    """Whether the driver has given it up; the pool would try to roll back, and complain."""
+    if connection.invalidated or connection.dialect.name == "sqlite":
+        return False
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.closed)
