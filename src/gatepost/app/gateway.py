@@ -31,7 +31,7 @@ from gatepost.app.link_keys import LinkKeys
 from gatepost.app.notices import Notices
 from gatepost.app.onward.configured import onward_for
 from gatepost.app.questions import questions_for
-from gatepost.app.supervisor import Place, inherited_guesses
+from gatepost.app.supervisor import Place, inherited_guesses, inherited_rates
 from gatepost.app.texts import FALLBACK, Texts, read_texts
 from gatepost.app.waking import Waking
 from gatepost.app.wiring import Wiring, confirming, wire
@@ -41,6 +41,7 @@ from gatepost.flow.accept.cellar import Cellar
 from gatepost.flow.accept.door import Role, Tls
 from gatepost.flow.accept.guessing import Guesses
 from gatepost.flow.accept.passwords import Passwords
+from gatepost.flow.accept.rates import Rates
 from gatepost.flow.accept.server import Listener
 from gatepost.flow.accept.usage import Usage
 from gatepost.flow.inbound import Inbound
@@ -295,7 +296,8 @@ class Gateway:
             quarantine_until=self._quarantine_until,
         )
         self.returns = self._make_returns()
-        usage, passwords, guesses = Usage(), Passwords(), Guesses(inherited_guesses())
+        usage, passwords = Usage(Rates(inherited_rates())), Passwords()
+        guesses = Guesses(inherited_guesses())
         stack.callback(passwords.close)
         self.cellar = Cellar(
             self._wiring.settings.server.data_dir,

@@ -29,7 +29,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from gatepost import houselog
 from gatepost.app.privileges import Account, hand_over
-from gatepost.flow.accept.guessing import shared_memory
+from gatepost.flow.accept import guessing, rates
 
 STOP_SECONDS = 9.5  # workers end by themselves half a second sooner
 RESTART_PAUSE_SECONDS = 1.0
@@ -37,6 +37,7 @@ _LOOK_SECONDS = 0.05
 _VARIABLE = "GATEPOST_WORKER"
 _METRICS = "metrics"
 _GUESSES_VARIABLE = "GATEPOST_GUESSES"
+_RATES_VARIABLE = "GATEPOST_RATES"
 _METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name for it
 
 
@@ -56,7 +57,16 @@ class Place:
 
 def inherited_guesses() -> int | None:
     """The memory in which all workers count wrong passwords; `None` for the only process."""
-    descriptor = os.environ.get(_GUESSES_VARIABLE, "")
+    return _inherited(_GUESSES_VARIABLE)
+
+
+def inherited_rates() -> int | None:
+    """The memory in which all workers count what clients may send; `None` as above."""
+    return _inherited(_RATES_VARIABLE)
+
+
+def _inherited(variable: str) -> int | None:
+    descriptor = os.environ.get(variable, "")
     return int(descriptor) if Place.read() and descriptor.isdigit() else None
 
 
@@ -88,7 +98,7 @@ class Supervisor:
         self._lock = lock
         self._account = account
         self._hopeless = frozenset(hopeless)
-        self._guesses = shared_memory()
+        self._guesses, self._rates = guessing.shared_memory(), rates.shared_memory()
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # put() may interrupt get()
 
@@ -145,11 +155,12 @@ class Supervisor:
         return subprocess.Popen(  # noqa: S603  our own program
             [sys.executable, "-m", "gatepost", "--config", str(self._path), "serve"],
             stdin=subprocess.PIPE,
-            pass_fds=(self._lock, self._guesses),
+            pass_fds=(self._lock, self._guesses, self._rates),
             env={
                 **os.environ,
                 _VARIABLE: f"{place}/{self._count}",
                 _GUESSES_VARIABLE: str(self._guesses),
+                _RATES_VARIABLE: str(self._rates),
                 _METRICS_VARIABLE: str(self._metrics.resolve()),
             },
         )

@@ -1,9 +1,13 @@
 """Clients by network and by name; what each uses."""
 
+import os
+import subprocess
+import sys
 from ipaddress import ip_address, ip_network
 
 import pytest
 
+from gatepost.flow.accept import rates
 from gatepost.flow.accept.clients import ClientTable, peer_address
 from gatepost.flow.accept.passwords import hash_password
 from gatepost.flow.accept.usage import Usage, network_of
@@ -128,6 +132,33 @@ def test_a_rate_is_a_bucket_that_fills():
     usage.give_back(sender, 21.0)
     assert usage.spend(sender, 21.0)
     assert [usage.spend(sender, 1000.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_workers_count_to_one_rate():
+    """Whichever of them a connection comes to, and although one of them is new."""
+    memory, sender = rates.shared_memory(), client("a", rate=(4, 60.0))
+    first = Usage(rates.Rates(memory))
+    assert first.spend(sender, 0.0)
+    spend = (
+        "import sys; from gatepost.flow.accept.rates import Rates; "
+        f"rates = Rates({memory}); [rates.use('a', (4, 60.0), 0.0, 1) for _ in range(2)]"
+    )
+    subprocess.run([sys.executable, "-c", spend], pass_fds=[memory], check=True)
+    second = Usage(rates.Rates(memory))
+    assert second.spend(sender, 0.0)
+    assert not first.spend(sender, 0.0)
+    second.give_back(sender, 0.0)
+    assert first.spend(sender, 0.0)
+    assert first.spend(client("b", rate=(4, 60.0)), 0.0), "others have their own"
+    os.close(memory)
+
+
+def test_a_table_of_rates_is_never_too_full(monkeypatch):
+    monkeypatch.setattr(rates, "_SLOTS", 4)
+    full = Usage(rates.Rates())
+    for number in range(9):
+        sender = client(f"c{number}", rate=(1, 60.0))
+        assert [full.spend(sender, 0.0) for _ in range(2)] == [True, False]
 
 
 def test_a_changed_rate_counts_at_once():

@@ -2,16 +2,16 @@
 
 One `Usage` serves all listeners of a process, so that a client has one allowance however it
 connects. Whoever is no client (yet) is counted by network, and strangers together get at most
-half of all connections, so that they cannot keep clients out. Rates are token buckets: a
-client that was silent may send its whole allowance in one burst. The time is given, not read.
+half of all connections, so that they cannot keep clients out. Rates are counted by all workers
+together (`rates`). The time is given, not read.
 
-*Known limits:* several workers have a `Usage` each, and a client whose connections come to all of
-them has its allowance as often.
+*Known limits:* several workers have a `Usage` each, and each counts connections for itself.
 """
 
 from collections import Counter
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
+from gatepost.flow.accept.rates import Rates
 from gatepost.mail.client import Client
 
 
@@ -23,10 +23,10 @@ def network_of(peer: IPv4Address | IPv6Address) -> str:
 class Usage:
     """Counts; nothing here waits or refuses by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, rates: Rates | None = None) -> None:
+        self._rates = rates or Rates()
         self._connections: Counter[str] = Counter()
         self._total = self._strangers = 0
-        self._buckets: dict[str, tuple[tuple[int, float], float, float]] = {}
 
     def enter(self, who: str, limit: int, *, total: int, stranger: bool = False) -> bool:
         """Count one more connection of `who`, unless that would be more than `limit`.
@@ -54,22 +54,12 @@ class Usage:
         """Use one message of the client's rate, if one is left at `now` (seconds)."""
         if client.rate is None:
             return True
-        tokens = self._tokens(client.name, client.rate, now)
-        if tokens < 1:
+        if self._rates.left(client.name, client.rate, now) < 1:
             return False
-        self._buckets[client.name] = (client.rate, tokens - 1, now)
+        self._rates.use(client.name, client.rate, now, 1)
         return True
 
     def give_back(self, client: Client, now: float) -> None:
         """Undo one `spend`: the transaction came to nothing."""
         if client.rate is not None:
-            tokens = self._tokens(client.name, client.rate, now)
-            full = float(client.rate[0])
-            self._buckets[client.name] = (client.rate, min(tokens + 1, full), now)
-
-    def _tokens(self, name: str, rate: tuple[int, float], now: float) -> float:
-        messages, seconds = rate
-        known, tokens, then = self._buckets.get(name, (rate, float(messages), now))
-        if known != rate:  # the configuration changed
-            return float(messages)
-        return min(float(messages), tokens + (now - then) * messages / seconds)
+            self._rates.use(client.name, client.rate, now, -1)
