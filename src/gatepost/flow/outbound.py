@@ -39,6 +39,7 @@ from gatepost.flow.spool.states import after_review
 from gatepost.flow.transmit.copy import Copy
 from gatepost.flow.transmit.load import Load
 from gatepost.flow.transmit.pool import Pool
+from gatepost.flow.transmit.turns import Turns
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import Message, scan
 from gatepost.mail.outcome import Outcome, Result, Scope
@@ -94,28 +95,6 @@ class Composed(Protocol):
 
     def copies(self, rows: Sequence[Claimed], decided_at: datetime) -> list[Copy]:
         """One copy per row for bulk mail, one for all rows otherwise; each with its `Tag`."""
-
-
-class Turns:
-    """The order in which the feeders of one upstream put copies, as there is room for them.
-
-    Without it, who composes without a pause would take all the room that comes free, and the
-    others would wait with their copies in hand until a long mailing has gone.
-    """
-
-    def __init__(self) -> None:
-        # A lock hands itself on in the order of asking.
-        self._of_bulk, self._of_urgent = asyncio.Lock(), asyncio.Lock()
-
-    async def put(self, pool: Pool, copies: list[Copy]) -> None:
-        """Puts `copies`, all urgent or none; what is put is taken out of the list."""
-        urgent = copies[0].urgent
-        copies.reverse()
-        async with self._of_urgent if urgent else self._of_bulk:
-            while copies:
-                if pool.healthy and not pool.room(urgent=urgent):
-                    await pool.wait_for_room(urgent=urgent)
-                pool.put(copies.pop())
 
 
 class Outbound:
@@ -424,7 +403,7 @@ class Outbound:
 
     def _start_feeders(self, upstream: str) -> None:
         loop = asyncio.get_running_loop()
-        turns = Turns()
+        turns = Turns(self._pools[upstream])
         feeds = [self._feed(upstream, lane, turns) for lane in LANES for _ in range(FEEDERS)]
         self._feeders[upstream] = [loop.create_task(feed) for feed in feeds]
 
@@ -432,7 +411,6 @@ class Outbound:
         return self._large if lane.large else self._small
 
     async def _feed(self, upstream: str, lane: Lane, turns: Turns) -> None:
-        pool = self._pools[upstream]
         while True:
             work = await self._hand.next(upstream, lane)
             try:
@@ -451,7 +429,7 @@ class Outbound:
                 self._end(work.rows, State.HELD, str(SET_ASIDE))
                 continue
             try:
-                await turns.put(pool, copies)
+                await turns.put(copies)
             except asyncio.CancelledError:
                 for unsent in copies:
                     self._burden(lane).give(upstream, len(unsent.content))

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from gatepost.flow import outbound
 from gatepost.mail.stream import Kind
 from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
@@ -31,21 +32,12 @@ def hanging():
     return Upstream(Script(steps={"DOT": [Hang()]}, extensions=("8BITMIME", "PIPELINING")))
 
 
-async def test_a_mailing_leaves_without_a_pause(store):
-    """Who waits for the store's next look although little is in hand stands still for seconds."""
+async def test_a_mailing_leaves_without_a_pause(store, monkeypatch):
+    """Whoever takes the last copies of half a hand asks for more, and nobody has to wait for it."""
+    monkeypatch.setattr(outbound, "IDLE_SECONDS", 600.0)
     async with Upstream() as up, Outgoing(store, {"": up}, connections=2) as way:
-        looks = []
-        claim = way.queue.claim
-
-        async def counted(rooms, *given, urgent):
-            rows = await claim(rooms, *given, urgent=urgent)
-            looks.append((way.outbound._hand._share("").counts[urgent], urgent, len(rows)))
-            return rows
-
-        way.queue.claim = counted
         await way.put(*people("reader", 9000))
         await until(lambda: len(up.messages) == 9000, 60)
-        assert min(left for left, urgent, got in looks if got > 100 and not urgent) > 0
 
 
 async def test_a_receipt_waits_for_no_large_mail(store):
@@ -86,32 +78,22 @@ async def test_a_small_mailing_need_not_wait_for_the_end_of_a_large_one(store):
 async def test_a_small_mailing_goes_when_all_places_are_taken_and_the_line_is_behind(store):
     """The upstream is so slow that the line has fallen behind the clock by hours."""
     async with slow(0.01) as up, Outgoing(store, {"": up}) as way:
-        await way.put(*people("large", 9000))
+        await way.put(*people("large", 5000))
         await until(lambda: len(up.messages) > 5)
         past = to_ms(store.now() - timedelta(hours=3))
         change(store, tables.recipient, {"next_attempt_ms": past}, state="ready")
         await way.put(*people("small", 8), campaign="small", claim=False)
         await until(lambda: sum(one.startswith("small") for one in order(up)) == 8)
-        assert len(up.messages) < 1500
+        assert len(up.messages) < 1200
 
 
 async def test_a_flood_of_receipts_leaves_a_mailing_its_share(store):
-    async with slow(0.002) as up, Outgoing(store, {"": up}) as way:
-        await asyncio.gather(*(way.put(*people(f"order{n}.", 100), **RECEIPT) for n in range(60)))
-        sent = 0
-
-        async def flood():
-            nonlocal sent
-            while True:
-                sent += 1
-                await way.put(*people(f"more{sent}.", 50), **RECEIPT)
-
-        flooding = asyncio.create_task(flood())
+    async with slow(0.004) as up, Outgoing(store, {"": up}) as way:
+        await asyncio.gather(*(way.put(one, **RECEIPT) for one in people("order", 2500)))
         # Accepted by another gateway, as it were, so that it has to be claimed.
         await way.put(*people("reader", 20), claim=False)
         await until(lambda: sum(one.startswith("reader") for one in order(up)) == 20)
-        flooding.cancel()
-        assert rows_of(store, tables.recipient, state="ready", lane=0), "there was a flood"
+        assert len(up.messages) < 1800
 
 
 async def test_an_upstream_that_hangs_with_receipts_keeps_none_from_another(store):
@@ -127,7 +109,7 @@ async def test_an_upstream_that_hangs_with_receipts_keeps_none_from_another(stor
             await way.put(*people(f"order{number}.", 100), upstream="hangs", **RECEIPT)
         await way.put(ANNA, upstream="works", claim=False, **RECEIPT)
         await until(lambda: ANNA in order(works))
-        assert len(works.messages) < 2500
+        assert len(works.messages) < 1000
 
 
 async def test_nothing_that_is_counted_is_left_when_all_has_gone(store):
@@ -156,7 +138,7 @@ async def test_nothing_that_is_counted_is_left_when_all_has_gone(store):
 
 async def test_what_was_decided_before_the_list_of_withdrawals_begins_is_decided_again(store):
     """Where upstream is so slow that a copy waits for longer than withdrawals are listed."""
-    async with slow(0.2) as up, Outgoing(store, {"": up}) as way:
+    async with slow(0.1) as up, Outgoing(store, {"": up}) as way:
         decided = []
         claim = way.queue.claim
 
@@ -166,10 +148,10 @@ async def test_what_was_decided_before_the_list_of_withdrawals_begins_is_decided
             return rows
 
         way.queue.claim = noted
-        await way.put(*people("reader", 12))
+        await way.put(*people("reader", 8))
         await until(lambda: up.messages)
         assert decided == []
         way.queue.fresh.prune(store.now())  # an hour later, as it were
-        await until(lambda: len(order(up)) == 12)
-        assert len(decided) >= 6
-        assert sorted(order(up)) == sorted(people("reader", 12))
+        await until(lambda: len(order(up)) == 8)
+        assert len(decided) >= 3
+        assert sorted(order(up)) == sorted(people("reader", 8))

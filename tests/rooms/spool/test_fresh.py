@@ -67,3 +67,14 @@ def test_who_cannot_look_begins_nothing_within_the_second():
     assert not fresh.is_current(1001.0)
     fresh.looked(1000.9)
     assert fresh.is_current(1001.0)
+
+
+def test_the_list_says_since_when_it_is_whole():
+    """What was decided before that nobody can judge any more."""
+    fresh = FreshWithdrawals()
+    assert fresh.begins < NOW - 10_000 * MINUTE
+    fresh.add(7, "acme", "news", NOW - 2 * MINUTE)
+    fresh.prune(NOW - MINUTE)
+    assert (len(fresh), fresh.begins) == (0, NOW - MINUTE)
+    fresh.prune(NOW - 5 * MINUTE)
+    assert fresh.begins == NOW - MINUTE, "what was dropped does not come back"

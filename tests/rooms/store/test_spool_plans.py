@@ -7,7 +7,15 @@ from gatepost.store import hot
 from gatepost.store.spool import claim, leases, mark, quarantine, reports
 from gatepost.store.tables import mail as tables
 
-VALUES = {"upstream": "", "lane": 0, "now": 1, "limit": 1, "ids": [1, 2], "holder": "gateway-1"}
+VALUES = {
+    "upstream": "",
+    "lane": 0,
+    "now": 1,
+    "limit": 1,
+    "highest": 9,
+    "ids": [1, 2],
+    "holder": "gateway-1",
+}
 UNTOLD = select(tables.recipient.c.submission).where(reports._UNTOLD)
 HELD_FOR = select(tables.recipient.c.id).where(
     quarantine._IN_QUARANTINE, tables.recipient.c.subject == 1
@@ -25,6 +33,7 @@ def engine():
     [
         (claim._READY, "INDEX recipient_open (upstream=? AND lane=? AND state=?)"),
         (claim._DEFERRED, "INDEX recipient_open (upstream=? AND lane=? AND state=? AND next_att"),
+        (claim._NEWEST, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         (claim._ABANDONED, "INDEX recipient_leased (lease_until_ms>? AND lease_until_ms<?)"),
         (leases._ANY_READY, "INDEX recipient_open (upstream=? AND lane=? AND state=?)"),
         (leases._FIRST_DEFERRED, "INDEX recipient_open (upstream=? AND lane=? AND state=?)"),
@@ -46,7 +55,7 @@ def test_the_plan(store, statement, index):
     assert not any("SCAN recipient" in step and "INDEX" not in step for step in plan), plan
 
 
-@pytest.mark.parametrize("statement", [claim._READY, claim._DEFERRED])
+@pytest.mark.parametrize("statement", [claim._READY, claim._DEFERRED, claim._NEWEST])
 def test_turns_need_no_sorting(store, statement):
     compiled = hot.compile_once(statement, "sqlite")
     sql, values = compiled._bind(VALUES)

@@ -49,7 +49,7 @@ LANES = tuple(Lane(urgent, large) for urgent in (True, False) for large in (Fals
 
 def lane_of(submission: Submission) -> Lane:
     """Where the work of a submission waits."""
-    return Lane(submission.kind is not Kind.BULK, submission.size > LARGE)
+    return LANES[2 * (submission.kind is Kind.BULK) + (submission.size > LARGE)]
 
 
 class _Share:
