@@ -23,8 +23,8 @@ def far(postgres_server, tmp_path):
     postgres_server.drop(url)
 
 
-def lose_the_answer(proxy, work):
-    proxy.swallow()
+def lose_the_answer(proxy, work, mark=b""):
+    proxy.swallow(mark)
     with pytest.raises(StoreUnavailable):
         work()
     assert proxy.swallowed.is_set()
@@ -43,7 +43,7 @@ def test_an_acceptance_nobody_heard_of_is_not_repeated_by_us(far):
 def test_a_claim_nobody_heard_of_goes_back_at_the_next_start(far):
     store, proxy = far
     accept(store, submission(ADDRESS))
-    lose_the_answer(proxy, lambda: claim(store))
+    lose_the_answer(proxy, lambda: claim(store), b"UPDATE recipient SET state")
     assert recipients(store) == [("sending", 1)]
     assert list(claim(store)) == [], "it is under a lease, ours or not"
     assert store.write_now(lambda tx: recover(tx, ["gateway-1"])) == 1
