@@ -76,6 +76,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, *, place: Place | None = None) -> None:
         self._wiring = wire(settings)
+        self._started_with = settings
         self._share_ports = place is not None
         self._place = place or Place(0, 1)
         self._leads = self._place.number == 0
@@ -128,9 +129,9 @@ class Gateway:
 
         Raises `WiringError`, `TextsError` or `StoreUnavailable`, and then nothing has changed.
         """
-        fixed = _bound_to_start(self._wiring.settings, settings)
+        fixed = _bound_to_start(self._started_with, settings)
         # What can fail comes first and changes nothing; from the texts on nothing waits.
-        wiring = wire(settings)
+        wiring = wire(settings, hostname=self._wiring.hostname)  # which the listeners keep, too
         texts = await asyncio.to_thread(read_texts, settings.pages.templates)
         contexts = await asyncio.to_thread(renewed, self._opened, settings.smtp)
         await self._remember_streams(wiring)

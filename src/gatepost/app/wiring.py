@@ -61,9 +61,9 @@ class Wiring:
     placeholders: Spellings
 
 
-def wire(settings: Settings) -> Wiring:
-    """The rooms' values for `settings`. Raises `WiringError`."""
-    hostname = settings.server.hostname or socket.getfqdn()
+def wire(settings: Settings, hostname: str = "") -> Wiring:
+    """The rooms' values for `settings`; `hostname` is one that is kept. Raises `WiringError`."""
+    hostname = hostname or settings.server.hostname or socket.getfqdn()
     upstreams = {"": settings.upstream, **settings.upstreams}
     return Wiring(
         settings=settings,

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from gatepost import houselog
 from gatepost.app.gateway import Gateway
 from gatepost.app.trouble import TextsError
 from gatepost.app.wiring import WiringError
@@ -125,6 +126,21 @@ async def test_certificates_that_break_under_way_are_never_mixed(house, monkeypa
     same = [one == other for one, other in zip(now[:2], before[:2], strict=True)]
     assert same in ([True, True], [False, False])
     assert (now[-1] is before[-1]) == same[0]
+
+
+async def test_a_host_name_takes_a_restart_in_every_room(house, monkeypatch):
+    """Or a bare <Postmaster>, which the listener spells with the old one, would be nobody."""
+    said = []
+    monkeypatch.setattr(houselog, "needs_restart", said.append)
+    name = house.gateway.wiring.hostname
+    text = house.path.read_text()
+    assert f'hostname = "{name}"' in text
+    house.path.write_text(text.replace(f'hostname = "{name}"', 'hostname = "new.example.org"'))
+    for _ in range(2):  # and it is said as long as it is true
+        await house.gateway.reload(house.load())
+        assert house.gateway.wiring.hostname == name
+        assert house.gateway.wiring.sorting.hostname == name
+    assert said == [["server.hostname"]] * 2
 
 
 async def test_a_store_that_is_away_changes_nothing(house):
