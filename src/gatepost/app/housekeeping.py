@@ -52,7 +52,7 @@ DISK_SECONDS = 1.0
 PULSE_SECONDS = 1.0
 ALARM_SECONDS = 0.5
 PULSE_MISSED_SECONDS = 5.0  # without a write for so long, the store counts as out of reach
-FRESH_FOR = timedelta(hours=1)  # longer than any copy is on its way
+FRESH_FOR = timedelta(hours=1)  # a copy that is on its way for longer is decided again
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Housekeeping:
             fresh.hear(ending.subject, ending.sender, ending.stream, recorded=ending.at, at=heard)
         fresh.set_stops(*await self._store.read(_stops))
         fresh.looked(asked_at)
-        fresh.prune(self._store.now() - FRESH_FOR)
+        fresh.prune(self._store.now(), FRESH_FOR)
 
     @property
     def store_ok(self) -> bool:

@@ -151,7 +151,7 @@ async def test_what_was_decided_before_the_list_of_withdrawals_begins_is_decided
         await way.put(*people("reader", 8))
         await until(lambda: up.messages)
         assert decided == []
-        way.queue.fresh.prune(store.now())  # an hour later, as it were
+        way.queue.fresh.prune(store.now(), timedelta(0))  # an hour later, as it were
         await until(lambda: len(order(up)) == 8)
         assert len(decided) >= 3
         assert sorted(order(up)) == sorted(people("reader", 8))

@@ -43,7 +43,7 @@ def test_prune_forgets_only_what_is_older():
     fresh = FreshWithdrawals()
     fresh.add(1, "acme", "news", NOW - 10 * MINUTE)
     fresh.add(2, "acme", "news", NOW)
-    fresh.prune(NOW - 5 * MINUTE)
+    fresh.prune(NOW, 5 * MINUTE)
     assert len(fresh) == 1
     assert fresh.covers(2, "acme", "news", decided_at=NOW - MINUTE)
 
@@ -53,7 +53,7 @@ def test_who_leaves_again_is_remembered_from_then_on():
     fresh = FreshWithdrawals()
     for subject, at in ((1, NOW - 10 * MINUTE), (2, NOW - 9 * MINUTE), (3, NOW), (1, NOW)):
         fresh.add(subject, "acme", "news", at)
-    fresh.prune(NOW - 5 * MINUTE)
+    fresh.prune(NOW, 5 * MINUTE)
     assert len(fresh) == 2
     assert fresh.covers(1, "acme", "news", decided_at=NOW - MINUTE)
     assert not fresh.covers(2, "acme", "news", decided_at=NOW - MINUTE)
@@ -74,7 +74,21 @@ def test_the_list_says_since_when_it_is_whole():
     fresh = FreshWithdrawals()
     assert fresh.begins < NOW - 10_000 * MINUTE
     fresh.add(7, "acme", "news", NOW - 2 * MINUTE)
-    fresh.prune(NOW - MINUTE)
+    fresh.prune(NOW, MINUTE)
     assert (len(fresh), fresh.begins) == (0, NOW - MINUTE)
-    fresh.prune(NOW - 5 * MINUTE)
+    fresh.prune(NOW - MINUTE / 2, MINUTE)
     assert fresh.begins == NOW - MINUTE, "what was dropped does not come back"
+
+
+def test_a_clock_that_was_ahead_and_is_put_right_stops_no_mail():
+    """Nor may it forget who left: what was decided by then is decided again."""
+    fresh, hour = FreshWithdrawals(), 60 * MINUTE
+    fresh.prune(NOW, hour)
+    fresh.add(7, "acme", "news", NOW)
+    fresh.prune(NOW + 2 * hour, hour)
+    assert fresh.is_quiet
+    for passed in (MINUTE, 2 * MINUTE, 30 * MINUTE):
+        fresh.prune(NOW + passed, hour)
+        assert fresh.begins == NOW + MINUTE, "who was decided later may go"
+    fresh.prune(NOW + 2 * hour, hour)
+    assert fresh.begins == NOW + hour

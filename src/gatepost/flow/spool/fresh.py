@@ -26,6 +26,9 @@ from itertools import takewhile
 
 # The store's clock may be set while we run: within this span the withdrawal wins.
 BENEFIT_OF_THE_DOUBT = timedelta(seconds=1)
+# A clock that goes back by more than that was set.
+STEP = timedelta(minutes=1)
+LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 # Promise 3 gives a second; the rest of it is for the way to the wire.
 CURRENT_FOR_SECONDS = 0.9
 
@@ -39,7 +42,7 @@ class FreshWithdrawals:
         self._stopped_campaigns: frozenset[int] = frozenset()
         self._frozen_senders: frozenset[str] = frozenset()
         self._looked_at = math.inf  # where nobody looks, there is nobody else to hear of
-        self.begins = datetime.min.replace(tzinfo=UTC)
+        self.begins = self._pruned = LONG_AGO
 
     def __len__(self) -> int:
         return len(self._since)
@@ -101,9 +104,18 @@ class FreshWithdrawals:
             return True
         return self.covers(subject, sender, stream, decided_at)
 
-    def prune(self, before: datetime) -> None:
-        """Drop entries older than `before`; copies decided by then are no longer judged here."""
-        self.begins = max(self.begins, before)
+    def prune(self, now: datetime, keep: timedelta) -> None:
+        """Drop entries older than `keep`; copies decided before that are no longer judged here.
+
+        A clock that was ahead and is put right has dropped too much: nothing is known of what was
+        decided before that moment.
+        """
+        before = now - keep
+        if before < self._pruned - STEP:
+            self.begins = now
+        elif before > self.begins:
+            self.begins = before
+        self._pruned = before
         # They stand in the order of adding, so that those that stay need no look.
         old = takewhile(lambda entry: entry[1] < before, self._since.items())
         for key in [key for key, _ in old]:
