@@ -22,7 +22,7 @@ from support.dying import Mortal
 from support.scale import scale
 from support.shift import Shift
 from support.upstream import Script, Slow, UpstreamThread
-from support.watching import child_processes, mail, send, wait_until
+from support.watching import child_processes, lives, mail, send, wait_until
 
 CLIENTS = 10
 LEASE_SECONDS = 8.0
@@ -200,10 +200,12 @@ def kill(gateway, chance):
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: victim not in child_processes(gateway.process), gateway)
         return
-    for pid in (gateway.process.pid, *workers):
-        os.kill(pid, signal.SIGSTOP)  # so that nobody learns of another's death before his own
+    gateway.process.send_signal(signal.SIGSTOP)  # so that it starts no other meanwhile
+    workers = child_processes(gateway.process)
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)  # so that nobody learns of another's death before his own
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
-    gateway.process.kill()
-    gateway.process.wait()
+    gateway.kill()
+    wait_until(lambda: not any(map(lives, workers)), gateway)  # or they would still hold data_dir
     gateway.start()

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from support.ports import free_port
+from support.watching import lives
 
 
 def find_binaries():
@@ -46,18 +47,10 @@ def crash(data):
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-    while any(_lives(pid) for pid in family):  # they have memory in common until the last is gone
+    while any(lives(pid) for pid in family):  # they have memory in common until the last is gone
         time.sleep(0.005)
     for left in (note, Path(sockets, f".s.PGSQL.{port}.lock")):
         left.unlink()  # or it would not start while init has not buried that one yet
-
-
-def _lives(pid):
-    """Whether a process is there, and more than a name that nobody has asked after."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def _name_in(url):

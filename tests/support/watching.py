@@ -92,6 +92,18 @@ def child_processes(process):
     )
 
 
+def lives(pid):
+    """Whether a process still has a thread, and with it its files and locks.
+
+    What is left otherwise is a name that nobody has asked after yet.
+    """
+    try:
+        stats = [stat.read_text() for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:  # one has ended just now
+        return lives(pid)
+    return any(stat.rpartition(")")[2].split()[0] not in "ZX" for stat in stats)
+
+
 def listens(pid, port):
     """Whether a process has a socket of its own that listens on `port`."""
     lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
