@@ -264,6 +264,11 @@ def housekeeping_failed(chore: str, error: BaseException) -> None:
     _log.error("housekeeping failed", chore=chore, exc_info=error)
 
 
+def clock_set(seconds: float) -> None:
+    """The store's clock was put forward, or back (less than 0)."""
+    _log.warning("clock was set: retention waits for a day", seconds=round(seconds))
+
+
 def keys_unreadable(error: str) -> None:
     """The file of link keys has changed and cannot be used; the ring stays as it was."""
     _internal_errors.labels("link keys").inc()

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -14,7 +14,7 @@ from gatepost.config import load
 from gatepost.consent.evidence import EventKind
 from gatepost.mail.address import parse
 from gatepost.mail.recipient_state import State
-from gatepost.store import people
+from gatepost.store import clock, people
 from gatepost.store.tables import mail as tables
 from gatepost.store.tables.ledger import meta
 from gatepost.store.tables.uses import consent_use
@@ -87,6 +87,24 @@ async def test_a_run_that_a_stop_breaks_off_is_made_again_after_the_start(
         gate.set()
     await chores.apply_retention()
     assert kinds(store, subject)[-1] is EventKind.ERASED
+
+
+async def test_a_clock_that_was_set_is_not_believed_for_a_day(store, chores, monkeypatch):
+    """What one wrong clock erases, no right one brings back."""
+    address = parse("anna@example.org")
+    agreed = [granted(at=store.now()), withdrawn(at=store.now())]
+    subject = store.write_now(lambda tx: people.record(tx, address, agreed))
+    now, at = store.now() + timedelta(days=4000), clock.elapsed()
+    monkeypatch.setattr(clock.Clock, "now", lambda _: now)
+    for hours in (0, 1, 23):
+        monkeypatch.setattr(daily, "elapsed", lambda at=at + 3600 * hours: at)
+        monkeypatch.setattr(clock.Clock, "now", lambda _, on=timedelta(hours=hours): now + on)
+        await chores.apply_retention()
+        assert EventKind.ERASED not in kinds(store, subject)
+    monkeypatch.setattr(daily, "elapsed", lambda: at + 86_400)
+    monkeypatch.setattr(clock.Clock, "now", lambda _: now + timedelta(days=1))
+    await chores.apply_retention()
+    assert kinds(store, subject)[-1] is EventKind.ERASED, "it is the time, after all"
 
 
 def _fail(_run):
