@@ -1,6 +1,7 @@
 """Nobody on the way out waits behind what is not theirs."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
 from support.outgoing import Outgoing, order, people, sized, until
 from support.submissions import change, rows_of
-from support.upstream import Hang, Script, Slow, Upstream
+from support.upstream import Drop, Hang, Script, Slow, Upstream
 
 ANNA = "anna@example.org"
 RECEIPT = {"kind": Kind.TRANSACTIONAL}
@@ -155,3 +156,33 @@ async def test_what_was_decided_before_the_list_of_withdrawals_begins_is_decided
         await until(lambda: len(order(up)) == 8)
         assert len(decided) >= 3
         assert sorted(order(up)) == sorted(people("reader", 8))
+
+
+async def test_a_stop_gives_everything_back_whatever_it_waits_for(store):
+    """A turn at the pool, room in it, memory, the other lanes, or upstream."""
+    async with hanging() as up, Outgoing(store, {"": up}, memory=1_000_000) as way:
+        for number, (octets, count) in enumerate([(100, 300), (20_000, 300), (300_000, 20)]):
+            for kind in (Kind.BULK, Kind.TRANSACTIONAL):
+                for part in range(3):
+                    name = f"{kind}{number}.{part}."
+                    await way.put(*people(name, count), content=sized(octets), kind=kind)
+        await until(lambda: up.messages)
+    states = Counter(row["state"] for row in rows_of(store, tables.recipient))
+    assert states["sending"] == 0
+    assert states["deferred"] <= 100, "only what upstream has seen loses an attempt"
+    assert way.outbound._hand.is_empty("")
+    assert way.outbound._small.total == way.outbound._large.total == 0
+    assert way.queue._held == {}
+
+
+async def test_the_copy_on_trial_is_of_mail_that_somebody_waits_for(store):
+    async with (
+        Upstream(Script(steps={"MAIL": [Drop()] * 3})) as up,
+        Outgoing(store, {"": up}) as way,
+    ):
+        await way.put(*people("reader", 40))
+        await until(lambda: not way.pools[""].healthy)
+        await way.put(ANNA, **RECEIPT)
+        await until(lambda: len(order(up)) == 40 + 1 - 3, 30)
+        assert order(up)[0] == ANNA
+        assert way.pools[""].healthy
