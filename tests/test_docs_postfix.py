@@ -64,7 +64,7 @@ def swaks(port, to, *headers, sender="news@acme.example"):
         ["swaks", "--server", "127.0.0.1", "--port", str(port), "--from", sender, "--to", to,
          "--header-From", "Acme AB <news@acme.example>", "--header-To", "news@acme.example",
          "--header-Subject", "Spring news", "--body", "Spring is here.", *more],
-        capture_output=True, timeout=60, check=False,
+        capture_output=True, timeout=300, check=False,
     )  # fmt: skip
     assert outcome.returncode == 0, outcome.stdout.decode()
 
@@ -192,7 +192,7 @@ def test_one_postfix_on_both_sides(tmp_path, monkeypatch):
         subprocess.run(
             ["sendmail", "-C", both.folder / "etc", "-f", "news@acme.example", "-i", ANNA, BO],
             input=b"From: Acme AB <news@acme.example>\nTo: news@acme.example\nSubject: Hej\n\nHej.\n",
-            check=True, timeout=60,
+            check=True, timeout=300,
         )  # fmt: skip
         wait_until(lambda: len(both.inbox(ANNA)) == 2)
         wait_until(both.queue_is_empty)

@@ -20,7 +20,7 @@ DEMO, STEPS, SWAKS = blocks(README, "sh")
 
 def shell(line, folder):
     return subprocess.run(
-        ["bash", "-euc", line], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-euc", line], cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
 
 

@@ -47,7 +47,7 @@ class Behind(Program):
         with socket.socket() as probe:
             return probe.connect_ex((self.place, self.smtp_port)) == 0
 
-    def wait_until_ready(self, seconds=180):
+    def wait_until_ready(self, seconds=300):
         super().wait_until_ready(seconds)
 
 

@@ -77,7 +77,7 @@ def swaks(port, sender, recipients, mail):
     outcome = subprocess.run(
         ["swaks", "--server", "127.0.0.1", "--port", str(port), "--from", sender,
          "--to", ",".join(recipients), "--data", "-", "--suppress-data"],
-        input=mail.rstrip("\n").encode(), capture_output=True, timeout=60, check=False,
+        input=mail.rstrip("\n").encode(), capture_output=True, timeout=300, check=False,
     )  # fmt: skip
     assert outcome.returncode == 0, outcome.stdout.decode()
 

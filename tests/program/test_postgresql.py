@@ -24,7 +24,8 @@ def test_kill_9_in_the_middle_of_a_mailing(tmp_path, postgres_url):
         with gateway:
             assert send(gateway, PEOPLE, mail("Killed"))[0] == 250
             wait_until(lambda: len(upstream.messages) > 100, gateway)
-            gateway.kill()
+            with upstream.thinking(0.1):
+                gateway.kill()
             before = copies(upstream)
             assert before.total() < 500, "the kill came in the middle"
             gateway.start()
@@ -105,10 +106,11 @@ def test_outcomes_survive_an_outage_in_the_middle_of_a_mailing(
         with gateway:
             assert send(gateway, PEOPLE[:300], mail("Outage"))[0] == 250
             wait_until(lambda: len(upstream.messages) > 50, gateway)
-            postgres_server.down()
-            back = threading.Timer(1.0, postgres_server.up)
-            back.start()
-            assert len(upstream.messages) < 250, "it went away in the middle"
+            with upstream.thinking(0.1):
+                postgres_server.down()
+                back = threading.Timer(1.0, postgres_server.up)
+                back.start()
+                assert len(upstream.messages) < 250, "it went away in the middle"
             back.join()
             wait_until(lambda: states(gateway) == {"delivered": 300}, gateway)
         assert copies(upstream).total() == 300

@@ -190,7 +190,7 @@ def a_worker_that_dies_comes_back_as_somebody_else(gateway, workers):
 def refused(gateway, **how):
     """What a start that must fail says, and its status."""
     done = subprocess.run(
-        gateway.command(), cwd=gateway.folder, capture_output=True, text=True, timeout=60,
+        gateway.command(), cwd=gateway.folder, capture_output=True, text=True, timeout=300,
         check=False, **how,
     )  # fmt: skip
     assert "Traceback" not in done.stderr

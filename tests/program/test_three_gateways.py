@@ -124,7 +124,7 @@ def test_any_of_them_accepts_sends_and_answers_withdrawals(trio, tokens, acknowl
     readers = READERS["roaming"]
     leaving = random.Random(5).sample(readers, len(readers) // 2)
     shares = {one: leaving[number::3] for number, one in enumerate(trio.all)}
-    with ThreadPoolExecutor() as together:
+    with ThreadPoolExecutor() as together, trio.upstream.thinking(0.2):
         thirds = parts(readers, -(-len(readers) // 3))
         said = together.map(
             lambda each: send(*each, mailing("roaming")), zip(trio.all, thirds, strict=True)
@@ -163,10 +163,11 @@ def test_one_is_killed_under_load(trio, acknowledged):
         return taken
 
     with ThreadPoolExecutor() as together:
-        clients = [together.submit(client, gateway) for gateway in trio.all * 2]
-        wait_until(lambda: arrived(trio, readers) > 60, trio.third)
-        trio.first.kill()
-        in_flight = held_by(trio.first, trio.third)
+        with trio.upstream.thinking(0.2):
+            clients = [together.submit(client, gateway) for gateway in trio.all * 2]
+            wait_until(lambda: arrived(trio, readers) > 60, trio.third)
+            trio.first.kill()
+            in_flight = held_by(trio.first, trio.third)
         taken = [reader for one in clients for reader in one.result()]
     acknowledged += taken
     assert in_flight, "it died with work in hand"

@@ -124,7 +124,7 @@ class Front:
             ["curl", "--silent", "--show-error", "--http2", "--cacert", self.certificate,
              "--connect-to", f"{parts.hostname}:443:{PROXY}:{self.port}", "--interface", source,
              "--output", os.devnull, "--write-out", "%{http_version} %{http_code}", *options, url],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert outcome.returncode == 0, outcome.stderr
         return outcome.stdout

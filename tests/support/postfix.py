@@ -143,7 +143,7 @@ class Postfix:
     def _command(self, word):
         outcome = subprocess.run(
             ["postfix", "-c", self.folder / "etc", word],
-            capture_output=True, text=True, timeout=60, check=False, env={"PATH": os.environ["PATH"]},
+            capture_output=True, text=True, timeout=300, check=False, env={"PATH": os.environ["PATH"]},
         )  # fmt: skip
         if outcome.returncode:
             log = self.log.read_text() if self.log.exists() else ""

@@ -36,7 +36,7 @@ def recorded(scratch, folder):
     library, record = scratch / "disk_recorder.so", scratch / "disk.record"
     compiler = find_compiler()
     command = [compiler, "-O2", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl", "-pthread"]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=300)
     folder.mkdir(mode=0o700, exist_ok=True)
     disk = Disk(folder.resolve(), record, scratch / "sure")
     shutil.copytree(folder, disk.sure)

@@ -139,7 +139,7 @@ class Program:
             )
         self.wait_until_ready()
 
-    def wait_until_ready(self, seconds=120):
+    def wait_until_ready(self, seconds=300):
         for _ in range(int(seconds * 20)):
             if self.process.poll() is not None:
                 raise RuntimeError(f"gatepost ended with {self.process.returncode}:\n{self.log()}")
@@ -180,7 +180,7 @@ class Program:
                 )
             )
 
-    def run(self, *arguments, check=True, text=None, seconds=120):
+    def run(self, *arguments, check=True, text=None, seconds=300):
         """A gatepost command on the same configuration; its completed process."""
         outcome = subprocess.run(
             [sys.executable, "-m", "gatepost", "--config", self.config, *map(str, arguments)],

@@ -28,7 +28,7 @@ _FAKETIME = "faketime/libfaketime.so.1"
 class Patient(Program):
     """A gateway that may take long to start, because others do at the same time."""
 
-    def wait_until_ready(self, seconds=180):
+    def wait_until_ready(self, seconds=300):
         super().wait_until_ready(seconds)
 
 

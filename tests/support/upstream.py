@@ -35,7 +35,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
@@ -136,6 +136,16 @@ class Upstream:
     def held_up(self, begin: float, end: float) -> float:
         """For how many of the seconds between two moments upstream could not read."""
         return sum(max(0.0, min(last, end) - max(first, begin)) for first, last in self._pauses)
+
+    @contextlib.contextmanager
+    def thinking(self, seconds: float) -> Iterator[None]:
+        """Every message takes that long, so that a mailing is not over before a test acts."""
+        step = self.script.steps.get("DOT")
+        self.script.steps["DOT"] = Slow(seconds, "250 2.0.0 ok")
+        try:
+            yield
+        finally:
+            self.script.steps["DOT"] = step
 
     async def wait_for(self, count: int, seconds: float = 60.0) -> list[Message]:
         """Waits until `count` messages were taken; fails the test if that takes too long."""

@@ -61,7 +61,7 @@ class Script:
     `require_auth`, demanded at MAIL. `tls` is "none", "starttls" or "implicit", with `context`.
     """
 
-    steps: Mapping[str, Step | Sequence[Step]] = field(default_factory=dict)
+    steps: dict[str, Step | Sequence[Step]] = field(default_factory=dict)
     recipients: Mapping[str, Step | Sequence[Step]] = field(default_factory=dict)
     extensions: tuple[str, ...] = EXTENSIONS
     tls: str = "none"

@@ -38,7 +38,7 @@ def send(gateway, recipients, content, *, mail_from="news@acme.example", mail_op
     return code, said.decode()
 
 
-def wait_until(holds, gateway=None, seconds=120):
+def wait_until(holds, gateway=None, seconds=240):
     """Returns what `holds()` does as soon as that is true; `seconds` only end what hangs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -144,7 +144,7 @@ def test_raw_is_the_copy_and_nothing_else(tmp_path):
     words = ["preview", file, "--stream", "newsletter", "--to", TO]
     done = subprocess.run(
         [sys.executable, "-m", "gatepost", "--config", site.config, *words, "--raw"],
-        capture_output=True, timeout=60, check=True,
+        capture_output=True, timeout=300, check=True,
     )  # fmt: skip
     assert done.stdout.startswith(b"Received: ")
     assert "Hej på dig\r\n".encode() in done.stdout
