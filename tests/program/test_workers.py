@@ -220,7 +220,12 @@ def test_workers_that_cannot_start_end_the_whole(tmp_path):
     gateway = Program(tmp_path, upstream_port=1, options=("--workers", "2"))
     with UpstreamThread(port=gateway.http_port):
         ended = subprocess.run(
-            gateway.command(), cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+            gateway.command(),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
     assert ended.returncode == 3
     assert f"cannot listen on 127.0.0.1 port {gateway.http_port}" in ended.stderr
