@@ -31,7 +31,7 @@ from gatepost.flow.spool.queue import LEASE, Queue
 from gatepost.store import api_keys, campaigns, complaint_rate, content, ledger, people, signups
 from gatepost.store.clock import elapsed
 from gatepost.store.engine import Store, StoreUnavailable, Tx
-from gatepost.store.spool import quarantine, sightings
+from gatepost.store.spool import lapsed, quarantine, sightings
 from gatepost.store.spool import queue as queue_rows
 
 WITHDRAWALS_SECONDS = 0.4
@@ -209,6 +209,7 @@ class Housekeeping:
         keep = wiring.settings.retention.content
         for upstream, retry_for in wiring.retry_for.items():
             await self._give_up(upstream, now - retry_for)
+            await self._bring_forward(upstream)
         await self._until_done("thawed mail released", campaigns.release_thawed, rounds=1)
         await self._until_done("quarantine expired", quarantine.expire)
         await self._until_done(
@@ -233,6 +234,16 @@ class Housekeeping:
                 break
             total += ended
         houselog.did("given up", total)
+
+    async def _bring_forward(self, upstream: str) -> None:
+        """Makes due what a wrong clock put off; a writer is asked only where there is any."""
+        total = 0
+        while ids := await self._store.survey(partial(lapsed.find, upstream=upstream)):
+            done = await self._store.write(partial(lapsed.bring_forward, ids=ids))
+            if not done:
+                break
+            total += done
+        houselog.did("put off by a wrong clock, due now", total)
 
     async def watch_complaints(self) -> None:
         """Freezes the senders that too many complain about; thawing is for people (ME-9).
