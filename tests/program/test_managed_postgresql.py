@@ -48,11 +48,17 @@ def line(server):
 
 
 @pytest.fixture
-def store(server, line, url, tmp_path, monkeypatch):
-    """A store at the other end of a line, whose silence is noticed soon."""
-    for name in ("LONG_SECONDS", "ANSWER_SECONDS", "_LOOK_SECONDS"):
-        monkeypatch.setattr(watchdog, name, 0.3)
+def hurry(monkeypatch):
+    """Silence is noticed soon."""
+    monkeypatch.setattr(watchdog, "LONG_SECONDS", 0.5)
+    monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(watchdog, "_LOOK_SECONDS", 0.2)
     monkeypatch.setattr(connection, "CONNECT_SECONDS", 2)
+
+
+@pytest.fixture
+def store(server, line, url, tmp_path):
+    """A store at the other end of a line."""
     with Store.open(along(line, server, url), tmp_path / "data") as store:
         yield store
 
@@ -107,6 +113,7 @@ def test_a_client_certificate_is_enough(server, url, tmp_path):
     assert who == ("certified",)
 
 
+@pytest.mark.usefixtures("hurry")
 def test_a_line_that_falls_silent_in_the_middle_of_an_answer(store, line):
     """Half of a record keeps nobody waiting for ever."""
 
@@ -122,6 +129,7 @@ def test_a_line_that_falls_silent_in_the_middle_of_an_answer(store, line):
     assert store.read_now(lambda tx: len(tx.cursor.execute(ROWS).fetchall())) == before == 3000
 
 
+@pytest.mark.usefixtures("hurry")
 def test_a_line_that_falls_silent_after_a_failure(store, line, caplog):
     """What failed is told as it was, and nobody complains that it cannot be rolled back."""
 
