@@ -22,6 +22,7 @@ from gatepost.store.spool.rows import Claimed, Submission
 from support.submissions import submission
 from support.upstream import Upstream
 
+OWN = ""  # the stream of what need not be decided again
 SMALL = b"From: Acme <news@acme.example>\r\nSubject: Hello\r\n\r\nHello.\r\n"
 
 
@@ -125,7 +126,7 @@ class Outgoing:
         """Accepts a submission as `Inbound` does: rows for which there is room are claimed."""
         room = self.outbound.room(upstream, urgent=kind is not Kind.BULK) if claim else 0
         job = submission(
-            *addresses, content=content, kind=kind, upstream=upstream, stream="",
+            *addresses, content=content, kind=kind, upstream=upstream, stream=OWN,
             campaign=more.pop("campaign", "spring" if kind is Kind.BULK else None),
             lease=self.queue.first_lease, **more,
         )  # fmt: skip

@@ -134,7 +134,8 @@ class Outbound:
         self._claiming: asyncio.Task[None] | None = None
         self._feeders: dict[str, list[asyncio.Task[None]]] = {}
         self._stopping = False
-        self._more = [True, True]  # the last claim found something: of bulk, and of urgent
+        # The upstreams for which the last claim found something: of bulk mail, and of other.
+        self._more: tuple[set[str], set[str]] = (set(), set())
         self._tally: Counter[str] = Counter()
         self._attempts: Counter[tuple[str, str]] = Counter()  # by stream and state
         self._counting: asyncio.TimerHandle | None = None
@@ -254,7 +255,7 @@ class Outbound:
         self._queue.mark(marks)
         back = self._note(tag.rows, marks)
         low = self._hand.is_low(first.upstream, urgent=lane.urgent)
-        if back or (low and self._more[lane.urgent]):
+        if back or (low and first.upstream in self._more[lane.urgent]):
             self._wake.set()
 
     def report(self) -> None:
@@ -325,15 +326,15 @@ class Outbound:
             got = await asyncio.gather(*claims)  # in one transaction
             for name, pool in self._pools.items():
                 if pool.on_trial and self._hand.is_empty(name):
-                    await self._claim({name: 1}, urgent=True) or await self._claim(
-                        {name: 1}, urgent=False
-                    )
+                    for urgent in (True, False):
+                        if await self._claim({name: 1}, urgent=urgent):
+                            break
             if not any(got) and not self._stopping:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
 
-    async def _claim_share(self, urgent: bool, *, everywhere: bool) -> int:
-        """Claims for the upstreams of which little is in hand; how many rows it was.
+    async def _claim_share(self, urgent: bool, *, everywhere: bool) -> bool:
+        """Claims for the upstreams of which little is in hand; whether anything was due.
 
         Now and then some `everywhere`: where upstream is slow, what came last need not wait until
         half of all that is in hand has gone.
@@ -346,27 +347,34 @@ class Outbound:
         if everywhere:
             for name in healthy:
                 rooms.setdefault(name, hand.room_on_top(name, urgent=urgent))
-        got = await self._claim(rooms, urgent=urgent)
-        if low:
-            self._more[urgent] = got > 0
-        return got
+        found = await self._claim(rooms, urgent=urgent)
+        self._more[urgent].difference_update(low)
+        self._more[urgent].update(found)
+        return bool(found)
 
-    async def _claim(self, rooms: Mapping[str, int], *, urgent: bool) -> int:
+    async def _claim(self, rooms: Mapping[str, int], *, urgent: bool) -> set[str]:
+        """Claims; the upstreams for which something was due, if only to be decided away."""
+        found: set[str] = set()
         if not any(rooms.values()):
-            return 0
+            return found
+
+        def decide(review: Review) -> list[Ruling | None]:
+            found.update(row.upstream for row in review.rows)
+            return self._review(review)
+
         decided_at = self._clock()  # before the decision, never after it
         try:
             rows = await self._queue.claim(
-                rooms, self._review, self._policy().needs_standing, urgent=urgent
+                rooms, decide, self._policy().needs_standing, urgent=urgent
             )
         except StoreUnavailable as error:
             houselog.store_unavailable("claim", error)
-            return 0
+            return set()
         except Exception as error:  # noqa: BLE001  the next turn may go better
             houselog.housekeeping_failed("claim", error)
-            return 0
+            return set()
         self._hand.take(rows, decided_at, None)
-        return len(rows)
+        return found
 
     def _review(self, review: Review) -> list[Ruling | None]:
         """The decision at the claim, in the claim's transaction."""

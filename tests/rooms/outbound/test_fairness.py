@@ -10,8 +10,8 @@ from gatepost.flow import outbound
 from gatepost.mail.stream import Kind
 from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
-from support.outgoing import Outgoing, order, people, sized, until
-from support.submissions import change, rows_of
+from support.outgoing import OWN, Outgoing, order, people, sized, until
+from support.submissions import accept, change, rows_of, submission
 from support.upstream import Drop, Hang, Script, Slow, Upstream
 
 ANNA = "anna@example.org"
@@ -36,9 +36,23 @@ def hanging():
 async def test_a_mailing_leaves_without_a_pause(store, monkeypatch):
     """Whoever takes the last copies of half a hand asks for more, and nobody has to wait for it."""
     monkeypatch.setattr(outbound, "IDLE_SECONDS", 600.0)
-    async with Upstream() as up, Outgoing(store, {"": up}, connections=2) as way:
+    async with Upstream() as up, Outgoing(store, {"": up, "idle": up}, connections=2) as way:
         await way.put(*people("reader", 9000))
         await until(lambda: len(up.messages) == 9000, 60)
+
+
+async def test_what_is_decided_away_by_the_thousand_makes_no_pause(store, monkeypatch):
+    """Such as the mail of a sender who was frozen, or of a stream that is gone."""
+    monkeypatch.setattr(outbound, "IDLE_SECONDS", 600.0)
+    async with Upstream() as up, Outgoing(store, {"": up}) as way:
+        accept(
+            store,
+            submission(*people("gone", 7500), stream="gone", upstream=""),
+            submission(ANNA, stream=OWN, upstream=""),
+            submission(*people("late", 3500), stream="gone", upstream=""),
+        )
+        way.outbound.wake()
+        await until(lambda: ANNA in order(up))
 
 
 async def test_a_receipt_waits_for_no_large_mail(store):
