@@ -157,7 +157,7 @@ def order(upstream: Upstream) -> list[str]:
     return [one for message in list(upstream.taken) for one in message.recipients]
 
 
-async def until(holds: Callable[[], object], seconds: float = 20) -> None:
+async def until(holds: Callable[[], object], seconds: float = 120) -> None:
     """Waits for what another side does; fails the test if that takes too long."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 - nobody could set an event for us
