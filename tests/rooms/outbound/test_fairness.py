@@ -45,9 +45,10 @@ async def test_what_is_decided_away_by_the_thousand_makes_no_pause(store, monkey
     """Such as the mail of a sender who was frozen, or of a stream that is gone."""
     monkeypatch.setattr(outbound, "IDLE_SECONDS", 600.0)
     async with Upstream() as up, Outgoing(store, {"": up}) as way:
+        accept(store, submission(*people("gone", 7500), stream="gone", upstream=""))
+        change(store, tables.recipient, {"next_attempt_ms": 1}, state="ready")
         accept(
             store,
-            submission(*people("gone", 7500), stream="gone", upstream=""),
             submission(ANNA, stream=OWN, upstream=""),
             submission(*people("late", 3500), stream="gone", upstream=""),
         )

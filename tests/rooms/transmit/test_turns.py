@@ -30,18 +30,20 @@ async def test_where_nobody_else_waits_urgent_copies_have_every_place():
         assert [m.recipients[0][:4] for m in up.messages] == ["urge"] * 60 + ["bulk"] * 4
 
 
-async def test_the_last_connection_that_ends_well_is_replaced_at_once():
+@pytest.mark.parametrize("end", [Drop("250 2.0.0 ok"), "452 4.3.1 no room at present"])
+async def test_the_last_connection_is_replaced_soon(end):
     """However long upstream is to be left in peace with the wish for a second one."""
     script = Script(
         steps={
             "CONNECT": [None, "421 4.7.0 one at a time", None],
-            "DOT": [Slow(0.2)] + [None] * 8 + [Drop("250 2.0.0 ok")],
+            "DOT": [Slow(0.2)] + [None] * 8 + [end],
         }
     )
     async with (
         Upstream(script) as up,
-        Sending(up, connections=2, pause=600.0, longest_pause=600.0) as sending,
+        Sending(up, connections=2, longest_pause=600.0) as sending,
     ):
+        sending.pool._pause = 600.0  # after many refusals
         first = copies("first", 10)
         for copy in first:
             sending.pool.put(copy)

@@ -254,12 +254,13 @@ class Pool:
         self._changed.set()
         if self._stopping:
             return
+        if self._retry is not None and not self._sessions and self.healthy:
+            self._retry.cancel()  # it was for one more, and now there is none
+            self._retry = None
+            self._pause = self.route.pause
         if self._circuit is Circuit.TRIAL:
             self._judge(session, reply)
         elif reply is None or (session.used and session.strain is None):
-            if self._retry is not None and not self._sessions:  # it was for one more, not the first
-                self._retry.cancel()
-                self._retry = None
             self._pump_soon()
         elif any(other.used for other in self._sessions):
             self._crowd()
