@@ -8,8 +8,7 @@ waits for the bell. After a connection was lost, it rings once: who knows what w
 In: a `Tx`, and what there is to look at. Out: calls from a thread. On SQLite all is silent:
 its processes look at the file.
 *Known limits:* a process rings at most four times a second for each thing, because PostgreSQL
-takes one lock for all COMMITs that ring. Behind a pooler that gives each transaction another
-connection (PgBouncer's `transaction`) nothing is heard.
+takes one lock for all COMMITs that ring.
 """
 
 import threading
@@ -24,6 +23,7 @@ from sqlalchemy import Engine
 
 from gatepost.store.postgresql import connect
 from gatepost.store.transaction import Tx
+from gatepost.store.trouble import StoreUnavailable
 
 PAUSE_SECONDS = 0.25
 _CHANNEL = "gatepost"
@@ -75,7 +75,7 @@ class Bell:
                 with self._connected() as connection:
                     failures = 0
                     self._pass_on(connection)
-            except psycopg.Error:
+            except (psycopg.Error, StoreUnavailable):
                 pause = _AGAIN_SECONDS[min(failures, len(_AGAIN_SECONDS) - 1)]
                 failures += 1
                 self._closed.wait(pause)
