@@ -5,6 +5,7 @@ upstream keeps it until the database is back. Without a restart everything works
 """
 
 import smtplib
+import time
 
 import pytest
 
@@ -112,11 +113,23 @@ def bounce(stage, phase):
     assert facts(stage.gateway, EventKind.BOUNCED) == 1
 
 
+def longer_than_a_lease(stage, phase):
+    """Nobody could renew anything meanwhile: another gateway does not take this one for dead."""
+    second = stage.another(stage.gateway.folder / "second")
+    second.start()
+    stage.start(f"mark-delivered/{phase}")
+    assert stage.submit(GOOD[:3], "One")
+    wait_until(lambda: "bereft at" in stage.gateway.log(), stage.gateway)
+    time.sleep(1.5 * LEASE_SECONDS)
+    stage.die(f"mark-delivered/{phase}")
+
+
 STORIES = [(story, phase) for story in (withdrawal, bounce) for phase in PHASES]
+STORIES += [(longer_than_a_lease, phase) for phase in ("before", "written")]
 
 
 @pytest.mark.parametrize(("story", "phase"), scale(STORIES[:1], STORIES))
-def test_what_comes_back_survives_it_as_it_was_answered(stage, story, phase):
+def test_what_was_answered_survives_it(stage, story, phase):
     story(stage, phase)
     until_quiet(stage.gateway)
     assert stage.look().copies[GOOD[0]] == 1

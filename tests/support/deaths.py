@@ -27,16 +27,18 @@ def hurry(lease_seconds=0.0):
     """What is done every few minutes is done several times a second; leases may be shorter."""
     from gatepost.app import gateway, housekeeping
     from gatepost.flow import outbound
-    from gatepost.flow.spool import queue
+    from gatepost.flow.spool import fresh, queue
     from gatepost.store import connection
 
     housekeeping.NOTICES_SECONDS = 0.1
     housekeeping.TERMS_SECONDS = 0.2
     outbound.IDLE_SECONDS = 0.1
-    queue.Pace = partial(lambda pace, _calm: pace(timedelta(0)), queue.Pace)  # believes every clock
-    if lease_seconds:
+    if not lease_seconds:  # nobody else is there: it believes every clock
+        queue.Pace = partial(lambda pace, _calm: pace(timedelta(0)), queue.Pace)
+    else:
         housekeeping.RENEW_SECONDS = lease_seconds / 8
         connection.STANDSTILL_SECONDS = lease_seconds / 2
+        fresh.BLIND_AFTER_SECONDS = lease_seconds / 2
         gateway.Queue = partial(gateway.Queue, lease=timedelta(seconds=lease_seconds))
 
 

@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from gatepost.flow.spool.fresh import FreshWithdrawals
 from gatepost.flow.spool.queue import Pace, Queue
 from gatepost.mail.recipient_state import State
 from gatepost.store import clock
+from gatepost.store.clock import elapsed
 from gatepost.store.engine import Store
 from gatepost.store.spool import Marked
 from gatepost.store.tables import mail as tables
@@ -213,6 +215,22 @@ def test_claimers_at_once_never_get_the_same(store, store_url, tmp_path):
     holders = {row["address"]: row["lease_by"] for row in rows_of(store, tables.recipient)}
     for number, share in enumerate(shares):
         assert {holders[address] for address in share} <= {f"gateway-{number}"}
+
+
+async def test_when_the_store_comes_back_others_have_time_to_say_what_they_know(store, other):
+    """Nobody could renew a lease while it was away, nor tell what upstream has answered."""
+    queue = gateway(store)
+    queue._pace = Pace(timedelta(0), clock=lambda: 0.0)  # believes every clock
+    accept(store, submission("ann@one.example"))
+    claim(other, holder="gateway-2")
+    change(store, tables.recipient, {"lease_until_ms": 1})
+    queue.fresh.looked(elapsed() - LONG.total_seconds())
+    assert await take(queue) == []
+    queue.fresh.looked(elapsed())
+    assert await take(queue) == []
+    queue.fresh = FreshWithdrawals()
+    queue.fresh.looked(elapsed())
+    assert len(await take(queue)) == 1
 
 
 class TestPace:

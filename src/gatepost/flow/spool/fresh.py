@@ -31,6 +31,8 @@ STEP = timedelta(minutes=1)
 LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 # Promise 3 gives a second; the rest of it is for the way to the wire.
 CURRENT_FOR_SECONDS = 0.9
+# So long without a look, and the store was away from us, or we from it.
+BLIND_AFTER_SECONDS = 30.0
 
 
 class FreshWithdrawals:
@@ -42,6 +44,7 @@ class FreshWithdrawals:
         self._stopped_campaigns: frozenset[int] = frozenset()
         self._frozen_senders: frozenset[str] = frozenset()
         self._looked_at = math.inf  # where nobody looks, there is nobody else to hear of
+        self._sees_since = -math.inf
         self.begins = self._pruned = LONG_AGO
 
     def __len__(self) -> int:
@@ -70,7 +73,13 @@ class FreshWithdrawals:
 
     def looked(self, asked_at: float) -> None:
         """What others recorded is known as of `asked_at`, on a clock that nobody can set."""
+        if asked_at - self._looked_at > BLIND_AFTER_SECONDS:
+            self._sees_since = asked_at
         self._looked_at = asked_at
+
+    def sees_for(self, now: float) -> float:
+        """For how many seconds, at `now`, the store has been there for us without a long gap."""
+        return 0.0 if now - self._looked_at > BLIND_AFTER_SECONDS else now - self._sees_since
 
     def is_current(self, now: float) -> bool:
         """Whether enough is known at `now`, on that clock, to begin anything."""

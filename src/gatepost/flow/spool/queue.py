@@ -12,7 +12,8 @@ sleeps: who was stalled between asking and hearing has an old lease in hand, and
 
 Leases of others that look over are taken up only while the store's clock keeps step with our
 own. After a jump, and at first, their holders have time to renew: a clock that is put right
-must not make everybody look dead.
+must not make everybody look dead. So they have when the store was away for long, from whom nobody
+could renew anything; what they know of outcomes reaches it first.
 
 *Fails:* `StoreUnavailable` from `put` and `claim`. Marks are never given up: an outcome that
 cannot be written is kept and tried again, because forgetting it would mail somebody twice.
@@ -91,6 +92,7 @@ class Queue:
         self._retry_after = retry_after
         self._held: dict[int, float] = {}  # when its lease was last asked for, by row
         self._pace = Pace(lease / 4)
+        self._calm_seconds = lease.total_seconds() / 4
         self.arriving = 0  # recipients that are being put
         self._marks: list[Marked] = []
         self._next_flush = -math.inf  # on the event loop's clock
@@ -149,12 +151,16 @@ class Queue:
                 decide=decide,
                 needs_standing=needs_standing,
                 urgent=urgent,
-                take_up=self._pace.is_even,
+                take_up=self._may_take_up,
             ),
         )
         new = [row for row in rows if row.id not in self._held]
         self._held.update((row.id, asked_at) for row in rows)
         return new
+
+    def _may_take_up(self, now: datetime) -> bool:
+        """Whether at the store's `now` a lease that is over says that its holder is dead."""
+        return self._pace.is_even(now) and self.fresh.sees_for(elapsed()) >= self._calm_seconds
 
     async def renew(self) -> None:
         """Renews the lease on everything in hand; rows that are another's by now are let go."""
