@@ -10,6 +10,7 @@ now and then, and looks (`wire` does the same).
 
 *Fails:* as the driver does, with a cure (`refused`); `ValueError` for a URL that cannot be read;
 `StoreUnavailable` for a server or a library that is too old.
+*Known limits:* a driver before psycopg 3.3 does not say that a wait has ended without news.
 """
 
 import math
