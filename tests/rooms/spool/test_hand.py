@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.flow.spool.hand import AT_THE_DOOR, IN_HAND, LANES, LARGE, Hand, Lane, lane_of
+from gatepost.flow.spool.hand import (
+    AT_MOST,
+    AT_THE_DOOR,
+    IN_HAND,
+    LANES,
+    LARGE,
+    TOP_UP,
+    Hand,
+    Lane,
+    lane_of,
+)
 from gatepost.flow.spool.rotation import TURN, Rotation, Work
 from gatepost.mail.stream import Kind
 from support.claimed import AT, rows, submission
@@ -69,8 +79,10 @@ def test_what_comes_in_by_the_door_leaves_room_for_what_waits_in_the_store():
     hand = Hand()
     taken(hand, Kind.BULK, AT_THE_DOOR)
     assert hand.room_at_door("", urgent=False) == 0
-    assert hand.room("", urgent=False) == IN_HAND - AT_THE_DOOR
+    assert hand.room_on_top("", urgent=False) == TOP_UP
     assert hand.room_at_door("", urgent=True) == AT_THE_DOOR
+    taken(hand, Kind.BULK, AT_MOST - AT_THE_DOOR)
+    assert hand.room_on_top("", urgent=False) == 0
 
 
 def test_an_upstream_has_a_hand_of_its_own():

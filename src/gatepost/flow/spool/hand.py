@@ -24,10 +24,12 @@ from gatepost.store.spool.rows import Claimed, Submission
 
 P = TypeVar("P")
 
-# Recipients of one upstream that are claimed and not finished, as many urgent as bulk.
+# Recipients of one upstream that are claimed and not finished, as many urgent as bulk: 2 to 3.5 KB
+# each. Up to there they are claimed when little is left.
 IN_HAND = 4000
-AT_THE_DOOR = 3000  # up to there they are claimed while they are put, and the rest by turns
-AT_MOST = 2 * IN_HAND  # up to there a few are claimed from time to time
+# Up to there they are claimed while they are put, which costs a quarter less than a claim later.
+AT_THE_DOOR = 3 * IN_HAND
+AT_MOST = 4 * IN_HAND  # up to there a few are claimed from time to time
 TOP_UP = 32  # so many of them at a time
 LARGE = 64 * 1024  # octets of a message
 BULK_AT_A_TIME = 16
