@@ -11,7 +11,16 @@ from gatepost.mail.recipient_state import State
 from gatepost.mail.stream import Kind
 from gatepost.mail.verdict import Disposition, Reason, Verdict
 from gatepost.store import campaigns, people
-from gatepost.store.spool import CLAIM, ClaimJob, Ruling, next_due, quarantine, queue, recover, renew
+from gatepost.store.spool import (
+    CLAIM,
+    ClaimJob,
+    Ruling,
+    next_due,
+    quarantine,
+    queue,
+    recover,
+    renew,
+)
 from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
 from support.submissions import (
@@ -153,7 +162,11 @@ def test_what_is_deferred_or_was_left_by_a_dead_gateway_has_its_share(store):
     accept(store, submission(*names("ready", 200), campaign="ready"))
     change(store, tables.recipient, {"next_attempt_ms": 1}, state="ready")
     found = claim_bulk(store, smarthost=40)["smarthost"]
-    assert Counter(name.rstrip("0123456789") for name in found) == {"left": 10, "late": 10, "ready": 20}
+    assert Counter(name.rstrip("0123456789") for name in found) == {
+        "left": 10,
+        "late": 10,
+        "ready": 20,
+    }
 
 
 def test_a_small_mailing_does_not_wait_behind_all_of_a_large_one(store):
