@@ -60,9 +60,6 @@ _STEP_ASIDE_SECONDS = 0.02
 # Who stands still for so long in the middle of writing, frozen or on a machine that lost power, is
 # given up by PostgreSQL: else what it has locked would be nobody's for hours.
 STANDSTILL_SECONDS = 30.0
-# Who stands still for so long in the middle of writing, frozen or on a machine that lost power, is
-# given up by PostgreSQL: else what it has locked would be nobody's for hours.
-STANDSTILL_SECONDS = 30.0
 _FROM_OURSELVES = (StoreBusy, StoreDamaged)  # raised here, not by an operation
 _PROOF = "UPDATE meta SET value = value WHERE name = 'suppression.key'"  # a write that is none
 _PRAGMAS = (
