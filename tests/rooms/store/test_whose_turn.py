@@ -14,8 +14,8 @@ def turn(store):
 
 
 def test_once_a_day(store, monkeypatch):
-    now = store.now()
     assert turn(store)
+    now = store.now()  # the turn was before that
     assert not turn(store)
     monkeypatch.setattr(clock.Clock, "now", lambda _: now + DAY)
     assert turn(store)
