@@ -18,32 +18,20 @@ import contextlib
 import math
 import threading
 
+from support.between import Between
 
-class LongLine:
-    """Listens on a free port of loopback, in a thread of its own."""
+
+class LongLine(Between):
+    """Every connection through it is as long."""
 
     def __init__(self, target, *, seconds=0.0):
-        self.port = 0
+        super().__init__(target)
         self.turns = 0
         self.seconds = seconds
         self.held = threading.Event()
         self._left = None  # octets that the server may still say
         self._last_turn = math.inf
-        self._target = target
         self._writers = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        self._do(self._open())
-        return self
-
-    def __exit__(self, *_):
-        self._do(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def hold(self, octets=0, *, turns=None):
         """Passes so many more from the server, and then nothing; new lines hear nothing either."""
@@ -63,20 +51,9 @@ class LongLine:
 
         self._do(end())
 
-    def _do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
-
     async def _open(self):
         self._cut = asyncio.Event()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _close(self):
-        self._server.close()
-        tasks = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await super()._open()
 
     async def _serve(self, reader, writer):
         try:

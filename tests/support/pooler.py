@@ -15,45 +15,22 @@ import contextlib
 import struct
 import threading
 
+from support.between import Between
+
 _READY_IDLE = b"Z\0\0\0\5I"
 
 
-class Pooler:
-    """Listens on a free port of loopback, in a thread of its own."""
+class Pooler(Between):
+    """Lends connections to `target`."""
 
     def __init__(self, target, *, by):
-        self.port = 0
-        self._target = target
+        super().__init__(target)
         self._by_session = by == "session"
         self._idle = []
         self._losing = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        self.port = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(60)
-        return self
-
-    def __exit__(self, *_):
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(60)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def lose_server(self):
         self._losing.set()
-
-    async def _open(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self._server.sockets[0].getsockname()[1]
-
-    async def _close(self):
-        self._server.close()
-        tasks = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader, writer):
         backend = None

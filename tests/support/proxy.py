@@ -13,29 +13,17 @@ import asyncio
 import contextlib
 import threading
 
+from support.between import Between
 
-class Proxy:
-    """Listens on a free port of loopback, in a thread of its own."""
+
+class Proxy(Between):
+    """The lines through it fail together, or by what is said on them."""
 
     def __init__(self, target):
-        self.port = 0
+        super().__init__(target)
         self.swallowed = threading.Event()
-        self._target = target
         self._mark = None
         self._lines = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        self._do(self._open())
-        return self
-
-    def __exit__(self, *_):
-        self._do(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def hang(self):
         self._do(self._set(self._passing.clear))
@@ -53,26 +41,18 @@ class Proxy:
         self.swallowed.clear()
         self._mark = mark
 
-    def _do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
-
     async def _set(self, how):
         how()
 
     async def _open(self):
         self._passing, self._over = asyncio.Event(), asyncio.Event()
         self._passing.set()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await super()._open()
 
     async def _close(self):
-        self._server.close()
         self._over.set()
         await asyncio.sleep(0)
-        tasks = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await super()._close()
 
     async def _serve(self, reader, writer):
         with contextlib.suppress(OSError):

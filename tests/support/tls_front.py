@@ -8,45 +8,19 @@ PostgreSQL itself cuts what it says into 8 KB.
 
 import asyncio
 import contextlib
-import threading
 
+from support.between import Between
 from support.certificates import server_context
 
 _TOGETHER_SECONDS = 0.01  # what follows within that was said at once
 
 
-class TlsFront:
-    """Listens on a free port of loopback, in a thread of its own."""
+class TlsFront(Between):
+    """Takes TLS off."""
 
     def __init__(self, target, certificate, key):
-        self.port = 0
-        self._target = target
+        super().__init__(target)
         self._context = server_context(certificate, key)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        opening = self._open()
-        self.port = asyncio.run_coroutine_threadsafe(opening, self._loop).result(60)
-        return self
-
-    def __exit__(self, *_):
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(60)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _open(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self._server.sockets[0].getsockname()[1]
-
-    async def _close(self):
-        self._server.close()
-        tasks = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader, writer):
         await reader.readexactly(8)  # SSLRequest
