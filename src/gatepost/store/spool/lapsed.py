@@ -9,7 +9,7 @@ until it is too old. In: the name of an upstream. Out: how many are due now, a s
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, select, update
 
 from gatepost.mail.recipient_state import State
 from gatepost.store.bell import Ring, ring
@@ -31,8 +31,7 @@ def find(tx: Tx, upstream: str) -> list[int]:
             _r.upstream == upstream,
             _r.lane.in_((0, 1)),
             _r.state.in_((State.READY, State.DEFERRED)),
-            _r.finished_ms.is_(None),
-            _r.next_attempt_ms > to_ms(tx.now + NO_PAUSE),
+            _is_late(tx),
         )
         .limit(SLICE)
     )
@@ -41,9 +40,13 @@ def find(tx: Tx, upstream: str) -> list[int]:
 
 def bring_forward(tx: Tx, ids: Sequence[int]) -> int:
     """Makes these due now, as far as they still wait so long; how many they were."""
-    late = _r.id.in_(ids), _r.finished_ms.is_(None), _r.next_attempt_ms > to_ms(tx.now + NO_PAUSE)
-    due = update(tables.recipient).where(*late).values(next_attempt_ms=tx.now_ms)
+    late = update(tables.recipient).where(_r.id.in_(ids), _is_late(tx))
+    due = late.values(next_attempt_ms=tx.now_ms)
     changed: int = tx.connection.execute(due).rowcount
     if changed:
         ring(tx, Ring.MAIL)
     return changed
+
+
+def _is_late(tx: Tx) -> ColumnElement[bool]:
+    return and_(_r.finished_ms.is_(None), _r.next_attempt_ms > to_ms(tx.now + NO_PAUSE))
