@@ -80,7 +80,7 @@ class Hand(Generic[P]):
         return max(0, IN_HAND - self._share(upstream).counts[urgent])
 
     def room_at_door(self, upstream: str, *, urgent: bool, arriving: int = 0) -> int:
-        """How many of them while they are put: what waits in the store must come in as well.
+        """How many while they are put: more than by `room`, less than `room_on_top` goes up to.
 
         `arriving` are recipients that are being put, of which nobody knows whether they are ours.
         """
