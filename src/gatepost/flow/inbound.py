@@ -285,12 +285,13 @@ class Inbound:
 
     async def _put(self, case: Case) -> PutResult:
         policy = self._policy()
-        upstream = policy.upstream_of(case.stream)
-        room = self._onward.room(upstream, urgent=not case.stream.is_bulk)
-        decided_at = self._store.now()
         staged = len(case.content) > LARGE
         if staged:
             await content.stage(self._store, case.id, case.content)
+        upstream = policy.upstream_of(case.stream)
+        # With no pause from here to `put`, or all who come meanwhile would get the same room.
+        room = self._onward.room(upstream, urgent=not case.stream.is_bulk)
+        decided_at = self._store.now()
         campaign = campaign_key(case.traits, case.arrival.client) if case.stream.is_bulk else None
         result = await self._queue.put(
             PutJob(
