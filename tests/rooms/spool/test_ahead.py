@@ -1,5 +1,7 @@
 """Reading ahead: for large mailings, and of a few recipients while the disk is not needed."""
 
+import asyncio
+import threading
 from itertools import chain
 
 import pytest
@@ -53,6 +55,29 @@ async def test_a_few_are_tried_while_it_is_not(store, blocks):
     reader, mailing = Ahead(store), submission(*MANY, needs_standing=True)
     assert await reader.read(mailing) == len(MANY) // ahead.TRIED
     assert list(chain.from_iterable(blocks)) == MANY[: len(MANY) // ahead.TRIED]
+
+
+async def test_nobody_waits_for_all_of_it(store, monkeypatch):
+    """Such as who looks for fresh withdrawals, without whom no copy begins."""
+    begun, gate = threading.Semaphore(0), threading.Semaphore(0)
+
+    def touched(_tx, **_what):
+        begun.release()
+        assert gate.acquire(timeout=30)
+        return 8
+
+    monkeypatch.setattr(ahead.people, "touch", touched)
+    mailing = submission(*MANY, needs_standing=True)
+    reading = asyncio.ensure_future(Ahead(store).read(mailing))
+    gate.release()  # the few that are tried
+    for _ in range(1 + ahead.AT_ONCE):
+        assert await asyncio.to_thread(begun.acquire, timeout=30)
+    look = asyncio.ensure_future(store.read(lambda _tx: "seen"))
+    await asyncio.sleep(0)
+    gate.release(ahead.AT_ONCE)
+    assert await asyncio.wait_for(look, 30) == "seen"
+    gate.release(len(MANY))
+    assert await reading == len(MANY)
 
 
 async def test_a_store_that_is_away_keeps_nothing_from_being_accepted(store):

@@ -5,6 +5,9 @@ the memory that the system has for it, each of them costs reads from the disk, o
 other, while all other mail waits for the writer. So readers read the same pages first, several at
 once; then the writer finds them in the system's cache.
 
+Others need the readers, too, above all who looks for fresh withdrawals several times a second. So
+all mailings together ask for a little at a time, and nobody waits for more than that.
+
 Where everything is in memory this would cost nearly as much as the look-up for nothing, so a few of
 the recipients are tried first, and the others are read of only if that came upon the disk.
 
@@ -15,15 +18,18 @@ again.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
+from gatepost.mail.address import Address
 from gatepost.store import people
 from gatepost.store.engine import Store, StoreUnavailable
 from gatepost.store.spool.rows import PutJob
 
 FEWEST = 20  # recipients that are worth it
-PORTION = 250  # recipients that one reader reads at a time
+PORTION = 100  # recipients that one reader reads at a time: tens of milliseconds
+AT_ONCE = 2  # portions that are asked for, of all mailings together
 TRIED = 20  # one recipient in so many is tried first
 
 
@@ -32,6 +38,7 @@ class Ahead:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     def pays(self, job: PutJob) -> bool:
         """Whether `job` looks up enough for it."""
@@ -41,13 +48,19 @@ class Ahead:
     async def read(self, job: PutJob) -> int:
         """Reads what `job` will look up, unless memory has it; of how many recipients it did."""
         wanted = [recipient.address for recipient in job.envelope.recipients]
-        touch = partial(people.touch, stream=job.stream, sender=job.sender)
         tried = len(wanted) // TRIED
         with suppress(StoreUnavailable):
-            if not await self._store.read(partial(touch, addresses=wanted[:tried])):
+            if not await self._touch(wanted[:tried], job):
                 return tried
-            parts = (wanted[at : at + PORTION] for at in range(tried, len(wanted), PORTION))
-            await asyncio.gather(
-                *(self._store.read(partial(touch, addresses=part)) for part in parts)
-            )
+            await self._touch(wanted[tried:], job)
         return len(wanted)
+
+    async def _touch(self, addresses: Sequence[Address], job: PutJob) -> bool:
+        """Reads what is looked up of these, a portion at a time; whether the disk was needed."""
+        parts = (addresses[at : at + PORTION] for at in range(0, len(addresses), PORTION))
+        return any(await asyncio.gather(*(self._touch_few(part, job) for part in parts)))
+
+    async def _touch_few(self, addresses: Sequence[Address], job: PutJob) -> int:
+        touch = partial(people.touch, addresses=addresses, stream=job.stream, sender=job.sender)
+        async with self._turns:
+            return await self._store.read(touch)
