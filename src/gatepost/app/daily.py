@@ -6,12 +6,14 @@ The run blocks, so it has a thread of its own; the store's writer gets it slice 
 What is erased is gone for good, so a clock that was set must have gone on for a day before it is
 believed: in that time somebody notices that it is next year.
 
-*Fails:* whatever the run raises; an hour later it is tried again.
+*Fails:* whatever the run raises; an hour later it is tried again. A store that is away by then is
+told so as soon as it is back.
 *Known limits:* a clock that is wrong from the start on is believed.
 """
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -20,7 +22,7 @@ from gatepost.app.retention import DAILY, Retention
 from gatepost.app.wiring import Wiring
 from gatepost.store import uses
 from gatepost.store.clock import elapsed
-from gatepost.store.engine import Store
+from gatepost.store.engine import Store, StoreUnavailable, Tx
 from gatepost.store.turns import give_back, take_turn
 
 RETENTION = "retention"
@@ -57,6 +59,7 @@ class Daily:
         self._store = store
         self._wiring = wiring
         self._steady = Steadiness(store.now())
+        self._owed: Callable[[Tx], None] | None = None  # a turn that is not given back yet
 
     async def gather(self) -> None:
         """Adds what was delivered since to the uses of consents (JU-23)."""
@@ -69,6 +72,7 @@ class Daily:
         """Applies retention if a day has passed since anybody last did, by a steady clock."""
         if not self._steady.is_steady(self._store.now()):
             return
+        await self._give_back()
         if not await self._store.write(partial(take_turn, work=RETENTION, every=DAILY)):
             return
         wiring = self._wiring()
@@ -77,12 +81,18 @@ class Daily:
             report = await asyncio.to_thread(work.run)
         except (Exception, asyncio.CancelledError) as error:
             soon = timedelta() if isinstance(error, asyncio.CancelledError) else AGAIN
-            again = partial(give_back, work=RETENTION, every=DAILY, again_in=soon)
-            await self._store.write(again)  # who is told to stop leaves it to the next start
-            raise
+            self._owed = partial(give_back, work=RETENTION, every=DAILY, again_in=soon)
+            with suppress(StoreUnavailable):  # who is told to stop must not hear of that instead
+                await self._give_back()
+            raise  # and leaves it to the next start
         for step in report.steps:
             houselog.retained(step.rule, step.what, step.count)
         for what, count in report.places.items():
             houselog.did(f"of erased people: {what}", count)
         if report.unreachable:
             houselog.out_of_reach(report.unreachable)
+
+    async def _give_back(self) -> None:
+        if self._owed is not None:
+            await self._store.write(self._owed)
+            self._owed = None

@@ -14,7 +14,8 @@ from gatepost.config import load
 from gatepost.consent.evidence import EventKind
 from gatepost.mail.address import parse
 from gatepost.mail.recipient_state import State
-from gatepost.store import clock, people
+from gatepost.store import clock, people, turns
+from gatepost.store.engine import StoreUnavailable
 from gatepost.store.tables import mail as tables
 from gatepost.store.tables.ledger import meta
 from gatepost.store.tables.uses import consent_use
@@ -85,6 +86,45 @@ async def test_a_run_that_a_stop_breaks_off_is_made_again_after_the_start(
         with pytest.raises(asyncio.CancelledError):
             await task
         gate.set()
+    await chores.apply_retention()
+    assert kinds(store, subject)[-1] is EventKind.ERASED
+
+
+async def test_a_stop_is_not_lost_on_a_store_that_is_away(store, chores, monkeypatch):
+    """Or the chore would begin to wait for its next turn, and the stop for the chore."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def run(_run):
+        begun.set()
+        assert gate.wait(30)
+
+    monkeypatch.setattr(daily.Retention, "run", run)
+    task = asyncio.ensure_future(chores.apply_retention())
+    await asyncio.to_thread(begun.wait, 30)
+    store.close()
+    task.cancel()
+    await asyncio.wait({task}, timeout=30)
+    gate.set()
+    assert task.cancelled()
+
+
+async def test_a_turn_that_a_store_does_not_take_back_is_given_back_later(
+    store, chores, monkeypatch
+):
+    subject = record_old(store, "anna@example.org")
+    away = [StoreUnavailable("away")]
+
+    def give_back(*given, **named):
+        if away:
+            raise away.pop()
+        turns.give_back(*given, **named)
+
+    monkeypatch.setattr(daily, "give_back", give_back)
+    monkeypatch.setattr(daily, "AGAIN", daily.DAILY * 0)
+    with monkeypatch.context() as broken:
+        broken.setattr(daily.Retention, "run", _fail)
+        with pytest.raises(OSError, match="disk"):
+            await chores.apply_retention()
     await chores.apply_retention()
     assert kinds(store, subject)[-1] is EventKind.ERASED
 
