@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 
 from gatepost.consent.evidence import EventKind, TextState
@@ -23,6 +22,7 @@ from support.cases import (
 )
 from support.command import Site
 from support.site import served
+from support.visiting import visiting
 
 ANNA = "anna@kund.example"
 
@@ -93,7 +93,7 @@ def test_hr_4_staff_lifts_no_complaint_and_no_bounce(why):
 
 async def test_hr_5_the_link_of_an_old_mail_opens_the_way_back(tmp_path):
     """HR-5: it works for ever, also after leaving, and saving resubscribes."""
-    async with served(tmp_path) as web, httpx.AsyncClient(base_url=web.url) as client:
+    async with served(tmp_path) as web, visiting(web.url) as client:
         subject = await web.subscribe("anna@example.org", "newsletter")
         link = f"/p/{web.token(subject, purpose='p')}"
         await client.post(f"/u/{web.token(subject)}")
@@ -106,7 +106,7 @@ async def test_hr_5_the_link_of_an_old_mail_opens_the_way_back(tmp_path):
 
 async def test_hr_6_the_form_lists_what_the_sender_offers(tmp_path):
     """HR-6: every bulk stream of the sender, and nobody else's."""
-    async with served(tmp_path) as web, httpx.AsyncClient(base_url=web.url) as client:
+    async with served(tmp_path) as web, visiting(web.url) as client:
         subject = await web.subscribe("anna@example.org", "newsletter")
         page = (await client.get(f"/p/{web.token(subject, purpose='p')}")).text
         for title in ("Monthly newsletter", "Events &amp; fairs", "Letter to members"):
@@ -116,7 +116,7 @@ async def test_hr_6_the_form_lists_what_the_sender_offers(tmp_path):
 
 async def test_hr_7_exactly_what_is_selected_becomes_subscribed(tmp_path):
     """HR-7, E2: also after unsubscribing from everything, which stays on record."""
-    async with served(tmp_path) as web, httpx.AsyncClient(base_url=web.url) as client:
+    async with served(tmp_path) as web, visiting(web.url) as client:
         subject = await web.subscribe("anna@example.org", "newsletter", "events")
         link = f"/p/{web.token(subject, purpose='p')}"
         await client.post(link, data={"action": "nothing"})

@@ -6,7 +6,6 @@ attestation is demanded.
 
 import re
 
-import httpx
 import pytest
 
 from gatepost.consent.evidence import EventKind, TextState
@@ -15,6 +14,7 @@ from gatepost.mail.duration import Duration
 from support.cases import ASKED, CONFIRMED, LEFT, NOW, bulk, fact, granted, judge, person, reason
 from support.command import OTHER, Site
 from support.site import served
+from support.visiting import visiting
 
 ANNA = "anna@kund.example"
 ALL = "voluntary,informed,specific,states-withdrawal"
@@ -72,7 +72,7 @@ def test_ju_2_a_text_is_attested_to_be_voluntary_informed_and_specific(site, mis
 
 async def test_ju_3_withdrawing_costs_nothing_and_asks_nothing(tmp_path):
     """JU-3: one POST without login or question; the page has one button."""
-    async with served(tmp_path) as here, httpx.AsyncClient(base_url=here.url) as visitor:
+    async with served(tmp_path) as here, visiting(here.url) as visitor:
         anna = await here.subscribe(ANNA, "newsletter")
         link = f"/u/{here.token(anna)}"
         page = await visitor.get(link)

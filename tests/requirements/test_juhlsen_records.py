@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-import httpx
 import pytest
 
 from gatepost.config.gateway import RetentionSettings
@@ -16,6 +15,7 @@ from support.cases import fact, granted, person, reason
 from support.command import Site
 from support.signups import add_form, filled, letters
 from support.site import served
+from support.visiting import visiting
 
 ANNA = "anna@kund.example"
 
@@ -41,7 +41,7 @@ async def test_ju_18_a_single_opt_in_gets_its_welcome_with_a_way_out(tmp_path):
     assert reason(person(signed_up, fact("welcomed", 1))) == "consented"
     async with (
         served(tmp_path, letters=True) as web,
-        httpx.AsyncClient(base_url=web.url) as client,
+        visiting(web.url) as client,
     ):
         await web.store.write(add_form)
         await client.post("/subscribe/web", data=await filled(web, "newsletter"))
@@ -53,7 +53,7 @@ async def test_ju_19_there_is_one_mail_to_confirm_and_no_reminder(tmp_path):
     """JU-19: however often somebody signs up."""
     async with (
         served(tmp_path, letters=True) as web,
-        httpx.AsyncClient(base_url=web.url) as client,
+        visiting(web.url) as client,
     ):
         await web.store.write(add_form)
         for _ in range(3):

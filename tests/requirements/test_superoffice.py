@@ -2,7 +2,6 @@
 
 import csv
 
-import httpx
 import pytest
 
 from gatepost.app.texts import Texts
@@ -13,6 +12,7 @@ from support.cases import LEFT, ago, bulk, granted, judge, person, reason
 from support.command import CONFIG, Site
 from support.site import served
 from support.treatments import message
+from support.visiting import visiting
 
 ANNA = "anna@kund.example"
 LETTER = message(b"Hello there\r\n", "text/plain; charset=utf-8", "7bit")
@@ -115,7 +115,7 @@ async def test_so_9_no_door_switches_it(tmp_path):
     (tmp_path / "off.toml").write_text(CONFIG.replace('title = "Mon', 'mode = "off"\ntitle = "Mon'))
     with pytest.raises(Exception, match="observe"):
         load(tmp_path / "off.toml", {})
-    async with served(tmp_path) as web, httpx.AsyncClient() as client:
+    async with served(tmp_path) as web, visiting() as client:
         for port in (web.port, web.admin_port):
             for method in ("POST", "PUT", "PATCH"):
                 url = f"http://127.0.0.1:{port}/api/v1/streams/newsletter"
@@ -138,7 +138,7 @@ def test_so_10_every_bulk_mail_has_an_unsubscribe_link(site, language):
 
 async def test_so_11_the_page_saves_when_the_person_confirms(tmp_path):
     """SO-11: looking changes nothing, one press saves."""
-    async with served(tmp_path) as web, httpx.AsyncClient(base_url=web.url) as client:
+    async with served(tmp_path) as web, visiting(web.url) as client:
         subject = await web.subscribe("anna@example.org", "newsletter")
         link = f"/p/{web.token(subject, purpose='p')}"
         before = len((await web.history(subject)).events)
@@ -151,7 +151,7 @@ async def test_so_11_the_page_saves_when_the_person_confirms(tmp_path):
 
 async def test_so_12_who_was_just_added_can_choose_at_once(tmp_path):
     """SO-12: and later by the link in every mail."""
-    async with served(tmp_path) as web, httpx.AsyncClient(base_url=web.url) as client:
+    async with served(tmp_path) as web, visiting(web.url) as client:
         subject = await web.subscribe("new@example.org")  # known, and nothing else
         page = await client.get(f"/p/{web.token(subject, purpose='p')}")
         assert page.status_code == 200
@@ -160,7 +160,7 @@ async def test_so_12_who_was_just_added_can_choose_at_once(tmp_path):
 
 async def test_so_13_leaving_one_interest_is_not_leaving_everything(tmp_path):
     """SO-13, D4: by a page with one button; opening the link changes nothing."""
-    async with served(tmp_path) as web, httpx.AsyncClient(base_url=web.url) as client:
+    async with served(tmp_path) as web, visiting(web.url) as client:
         subject = await web.subscribe("anna@example.org", "newsletter", "events")
         link = f"/u/{web.token(subject)}"
         await client.get(link)
@@ -172,7 +172,7 @@ async def test_so_13_leaving_one_interest_is_not_leaving_everything(tmp_path):
 
 async def test_so_14_the_link_to_choose_by_is_mailed_on_demand(tmp_path):
     """SO-14: the same neutral answer whether somebody is known or not."""
-    async with served(tmp_path, letters=True) as web, httpx.AsyncClient(base_url=web.url) as client:
+    async with served(tmp_path, letters=True) as web, visiting(web.url) as client:
         await web.subscribe("anna@example.org", "newsletter")
         answers = []
         for address in ("anna@example.org", "nobody@example.org"):

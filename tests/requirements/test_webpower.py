@@ -7,7 +7,6 @@ can stop it and its sender at once.
 import json
 from dataclasses import replace
 
-import httpx
 import pytest
 
 from gatepost.app.texts import LANGUAGES, Texts
@@ -20,6 +19,7 @@ from support.command import Site
 from support.reports import arf, original
 from support.returning import station
 from support.site import served
+from support.visiting import visiting
 
 ANNA = "anna@kund.example"
 VISTABOVA = Sender(
@@ -170,7 +170,7 @@ def test_wp_10_a_sender_without_an_address_cannot_be_set_up(site):
 
 async def test_wp_11_leaving_needs_no_login_and_answers_no_question(tmp_path):
     """WP-11: one POST, no cookie, nothing asked before it."""
-    async with served(tmp_path) as web, httpx.AsyncClient(base_url=web.url) as client:
+    async with served(tmp_path) as web, visiting(web.url) as client:
         subject = await web.subscribe("anna@example.org", "newsletter")
         page = await client.get(f"/u/{web.token(subject)}")
         assert "set-cookie" not in page.headers

@@ -2,11 +2,10 @@
 
 from contextlib import asynccontextmanager
 
-import httpx
-
 from gatepost.store import api_keys, sources
 from gatepost.store.sources import Attestations
 from support.site import served
+from support.visiting import visiting
 
 VALID = Attestations(voluntary=True, informed=True, specific=True, states_withdrawal=True)
 
@@ -21,9 +20,8 @@ async def api(folder, **more):
 
 
 def client_with(site, key):
-    return httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{site.admin_port}/api/v1",
-        headers={"Authorization": f"Bearer {key}"},
+    return visiting(
+        f"http://127.0.0.1:{site.admin_port}/api/v1", headers={"Authorization": f"Bearer {key}"}
     )
 
 

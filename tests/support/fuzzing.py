@@ -22,7 +22,7 @@ async def fuzz(folder, document, url, *options):
     fuzzing = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("schemathesis"), "run", str(document), "--url", url,
         "--generation-deterministic", "--no-color", "--continue-on-failure", "--max-redirects", "0",
-        *options,
+        "--request-timeout", "300", *options,
         cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     said, _ = await fuzzing.communicate()

@@ -5,7 +5,6 @@ from datetime import timedelta
 from email import message_from_bytes, policy
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from gatepost.app.gateway import Gateway
@@ -23,6 +22,7 @@ from support.signups import add_form, filled, path_in
 from support.smtp_talk import connected, until
 from support.submissions import change, rows_of
 from support.upstream import Script, Upstream
+from support.visiting import visiting
 
 ANNA = "anna@example.org"
 NEWS = b"From: news@acme.example\r\nTo: news@acme.example\r\nSubject: Spring\r\n\r\nGood news.\r\n"
@@ -87,7 +87,7 @@ async def running(folder, *, script=None, double=False, more=""):
         url = f"http://127.0.0.1:{gateway.pages.port}"
         try:
             await gateway.store.write(lambda tx: add_form(tx, streams=("newsletter",)))
-            async with httpx.AsyncClient(base_url=url) as client:
+            async with visiting(url) as client:
                 yield Running(gateway, upstream, client)
         finally:
             await gateway.stop()

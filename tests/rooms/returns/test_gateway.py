@@ -4,7 +4,6 @@ import re
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import httpx
 import pytest
 
 from gatepost.app.gateway import Gateway
@@ -20,6 +19,7 @@ from support.reports import arf, dsn, leaving
 from support.smtp_talk import connected, until
 from support.submissions import change, rows_of
 from support.upstream import Script, Upstream
+from support.visiting import visiting
 
 ANNA, BO = "anna@example.org", "bo@example.org"
 MAIL = (
@@ -210,7 +210,7 @@ async def test_an_old_link_lets_people_leave_and_nothing_else(tmp_path):
         leave = re.search(r"<https?://[^/]+(/u/[^>]+)>", text).group(1)
         choose = re.search(r"List-Help: <https?://[^/]+(/p/[^>]+)>", text).group(1)
         url = f"http://127.0.0.1:{gateway.pages.port}"
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with visiting(url) as client:
             assert (await client.get(choose)).status_code == 200
             change(gateway.store, tables.submission, {"received_ms": 1})
             old = await client.get(choose)

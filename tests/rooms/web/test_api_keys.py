@@ -3,7 +3,6 @@
 import asyncio
 from datetime import timedelta
 
-import httpx
 import pytest
 import structlog
 
@@ -12,6 +11,7 @@ from gatepost.store import api_keys
 from gatepost.store.engine import Store, StoreUnavailable
 from support.api import api, client_with, key_for
 from support.site import served
+from support.visiting import visiting
 
 ITEM = {"address": "anna@kund.example", "stream": "newsletter"}
 
@@ -34,7 +34,7 @@ async def test_nobody_comes_in_without_a_key(tmp_path, head):
     async with served(tmp_path) as site:
         url = f"http://127.0.0.1:{site.admin_port}/api/v1/withdrawals"
         encoded = {name: value.encode("latin-1") for name, value in head.items()}
-        async with httpx.AsyncClient() as client:
+        async with visiting() as client:
             answer = await client.post(url, json=ITEM, headers=encoded)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"].startswith("Bearer ")
@@ -198,7 +198,7 @@ async def test_wrong_questions_are_problems(tmp_path, method, path, status):
 
 
 async def test_the_page_of_the_api_is_ours_alone(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient() as client:
+    async with served(tmp_path) as site, visiting() as client:
         base = f"http://127.0.0.1:{site.admin_port}/api"
         page = await client.get(f"{base}/docs")
         assert page.status_code == 200

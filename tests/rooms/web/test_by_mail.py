@@ -3,10 +3,9 @@
 import re
 from datetime import timedelta
 
-import httpx
-
 from gatepost.consent.tokens import Claim, Purpose, stream_tag
 from support.site import served
+from support.visiting import visiting
 
 TYPED = {"sender": "acme", "address": "Anna@Example.org"}
 LINK = re.compile(rb"https://mail\.example\.org(/(?:privacy|p)/[\w-]{49})")
@@ -23,7 +22,7 @@ def link_in(letter):
 async def test_the_link_goes_to_the_mailbox_and_shows_what_is_stored(tmp_path):
     async with (
         served(tmp_path, letters=True, dossier=dossier) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         answer = await client.post("/privacy?lang=de", data=TYPED)
@@ -43,7 +42,7 @@ async def test_the_link_goes_to_the_mailbox_and_shows_what_is_stored(tmp_path):
 async def test_a_known_and_an_unknown_address_get_the_same_answer(tmp_path):
     async with (
         served(tmp_path, letters=True, dossier=dossier) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.subscribe("anna@example.org", "newsletter")
         await site.subscribe("other@example.org", "foreign")  # known, but to another sender
@@ -61,7 +60,7 @@ async def test_a_known_and_an_unknown_address_get_the_same_answer(tmp_path):
 async def test_the_link_to_choose_by(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.subscribe("anna@example.org", "events")
         await client.post("/manage", data=TYPED)
@@ -73,7 +72,7 @@ async def test_the_link_to_choose_by(tmp_path):
 async def test_no_address_gets_more_than_a_few_letters(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.subscribe("anna@example.org", "newsletter")
         answers = {(await client.post("/manage", data=TYPED)).text for _ in range(6)}
@@ -88,7 +87,7 @@ async def test_no_address_gets_more_than_a_few_letters(tmp_path):
 async def test_no_network_asks_for_ever(tmp_path):
     async with (
         served(tmp_path, letters=True, proxies=("127.0.0.0/8",)) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         asked = {"X-Forwarded-For": "203.0.113.7"}
         codes = [
@@ -103,7 +102,7 @@ async def test_no_network_asks_for_ever(tmp_path):
 async def test_no_other_link_opens_what_is_stored(tmp_path):
     async with (
         served(tmp_path, letters=True, dossier=dossier) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         for purpose in "upcm":
@@ -126,7 +125,7 @@ async def test_no_other_link_opens_what_is_stored(tmp_path):
 async def test_whose_page_it_is(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         choice = (await client.get("/privacy")).text
         assert "Acme AB" in choice
@@ -143,7 +142,7 @@ async def test_whose_page_it_is(tmp_path):
 async def test_what_is_no_address_is_asked_for_again(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         for typed in ("", "anna", "anna@", '"><script>@x', "a" * 400 + "@example.org"):
             answer = await client.post("/manage", data={"sender": "acme", "address": typed})
@@ -154,7 +153,7 @@ async def test_what_is_no_address_is_asked_for_again(tmp_path):
 
 
 async def test_without_a_way_to_write_there_are_no_forms(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         for path in ("/privacy", "/manage"):
             assert (await client.get(path)).status_code == 404
@@ -165,7 +164,7 @@ async def test_without_a_way_to_write_there_are_no_forms(tmp_path):
 async def test_a_store_that_is_not_ready_says_so(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         site.missing = "the store is out of reach"
         answer = await client.post("/manage", data=TYPED)
@@ -177,7 +176,7 @@ async def test_what_is_stored_is_shown_ten_times_in_a_row_and_no_more(tmp_path):
     """Each time the records of all mail are read, and others want to read as well."""
     async with (
         served(tmp_path, letters=True, dossier=dossier) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         until = int(site.store.now().timestamp()) + 3600

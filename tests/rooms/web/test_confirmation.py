@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import timedelta
 
-import httpx
 import pytest
 
 from gatepost.consent.evidence import EventKind, Fact, TextState
@@ -14,6 +13,7 @@ from gatepost.store.tables.signups import signup
 from support.signups import add_form, filled, hidden, letters, path_in, words
 from support.site import STREAMS, served
 from support.submissions import rows_of
+from support.visiting import visiting
 
 pytestmark = pytest.mark.both_engines
 
@@ -39,7 +39,7 @@ async def test_the_button_confirms_and_keeps_both_acts(tmp_path):
     """JU-17, L-DE-4: time, address, browser and text of request and confirmation."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url, headers={"User-Agent": "Reader"}) as client,
+        visiting(site.url, headers={"User-Agent": "Reader"}) as client,
     ):
         await site.store.write(add_form)
         link = await ask(site, client)
@@ -66,7 +66,7 @@ async def test_the_button_confirms_and_keeps_both_acts(tmp_path):
 async def test_again_is_the_same_as_once(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         link = await ask(site, client)
@@ -80,7 +80,7 @@ async def test_again_is_the_same_as_once(tmp_path):
 async def test_scanners_confirm_nothing(tmp_path, method):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         link = await ask(site, client)
@@ -92,7 +92,7 @@ async def test_the_latest_act_holds(tmp_path):
     """Left after asking: the confirmation is later. Left after confirming: the button is dead."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         link = await ask(site, client)
@@ -112,7 +112,7 @@ async def test_one_letter_confirms_all_that_its_page_shows_and_no_more(tmp_path)
     both = {name: replace(stream, double_opt_in=True) for name, stream in STREAMS.items()}
     async with (
         served(tmp_path, letters=True, streams=both) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         link = await ask(site, client, "club")
@@ -131,7 +131,7 @@ async def test_one_letter_confirms_all_that_its_page_shows_and_no_more(tmp_path)
 async def test_after_its_time_a_sign_up_must_be_made_again(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         link = await ask(site, client)
@@ -157,7 +157,7 @@ async def test_after_its_time_a_sign_up_must_be_made_again(tmp_path):
 async def test_links_that_are_none(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         link = await ask(site, client)
@@ -183,7 +183,7 @@ async def test_a_compromised_key_confirms_nothing_and_says_what_to_do(tmp_path):
     stolen = Ring({2: other}, 2)
     async with (
         served(tmp_path, letters=True, ring=ring) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         await ask(site, client)
@@ -198,7 +198,7 @@ async def test_a_compromised_key_confirms_nothing_and_says_what_to_do(tmp_path):
 async def test_who_was_erased_meanwhile_is_not_brought_back(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         link = await ask(site, client)
@@ -213,7 +213,7 @@ async def test_preferences_ask_by_mail_for_what_a_tick_cannot_turn_on(tmp_path):
     """HR-5: an old link is enough to ask, the letter to the address decides."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         link = f"/p/{site.token(subject, purpose='p')}"
@@ -238,7 +238,7 @@ async def test_preferences_ask_by_mail_for_what_a_tick_cannot_turn_on(tmp_path):
 async def test_the_confirmed_page_leads_to_the_preferences(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         answer = await client.post(await ask(site, client))

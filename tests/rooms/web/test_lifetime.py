@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import httpx
 import pytest
 
 from gatepost.consent.evidence import EventKind
@@ -12,6 +11,7 @@ from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
 from support.site import SUBMISSION, served
 from support.submissions import accept, change, submission
+from support.visiting import visiting
 
 LIFETIME = parse("60 days")
 
@@ -30,7 +30,7 @@ def mailed(site, *, days_ago):
 async def test_choosing_ends_with_the_lifetime(tmp_path, days_ago, lifetime, status):
     async with (
         served(tmp_path, lifetime=lifetime) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         anna = await site.subscribe("anna@example.org", "newsletter")
         mailed(site, days_ago=days_ago)
@@ -45,7 +45,7 @@ async def test_choosing_ends_with_the_lifetime(tmp_path, days_ago, lifetime, sta
 async def test_leaving_never_ends(tmp_path):
     async with (
         served(tmp_path, lifetime=LIFETIME) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         anna = await site.subscribe("anna@example.org", "newsletter")
         mailed(site, days_ago=4000)
@@ -60,7 +60,7 @@ async def test_leaving_never_ends(tmp_path):
 async def test_the_page_for_an_old_link_shows_the_way_out(tmp_path, language):
     async with (
         served(tmp_path, lifetime=LIFETIME) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         anna = await site.subscribe("anna@example.org", "newsletter")
         mailed(site, days_ago=61)
@@ -74,7 +74,7 @@ async def test_a_submission_that_is_gone_was_older_than_any_link(tmp_path):
     """Its row is kept at least as long as links work (`[retention] verdicts`)."""
     async with (
         served(tmp_path, lifetime=LIFETIME) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         anna = await site.subscribe("anna@example.org", "newsletter")
         assert (await client.get(f"/p/{site.token(anna, purpose='p')}")).status_code == 410
@@ -84,7 +84,7 @@ async def test_a_submission_that_is_gone_was_older_than_any_link(tmp_path):
 async def test_a_link_of_no_submission_has_no_age(tmp_path):
     async with (
         served(tmp_path, lifetime=LIFETIME) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         anna = await site.subscribe("anna@example.org", "newsletter")
         claim = Claim(anna, stream_tag("newsletter"), 0)

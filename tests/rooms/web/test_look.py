@@ -16,6 +16,7 @@ from gatepost.web.branding import stylesheet
 from gatepost.web.limits import Limits, Rate, network_of
 from gatepost.web.place import placed, prefixes, root
 from support.site import SENDERS, served
+from support.visiting import visiting
 
 DRAWING = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><path d="M0 0h2v2z"/></svg>'
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 60
@@ -56,7 +57,7 @@ async def test_colour_and_logo_come_from_us_under_a_name_of_their_own(tmp_path):
     senders = {**SENDERS, "acme": replace(SENDERS["acme"], accent="#ffcc00")}
     async with (
         served(tmp_path, senders=senders, logos={"acme": picture(DRAWING)}) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter", "foreign")
         page = await client.get(f"/u/{site.token(subject)}")
@@ -163,7 +164,7 @@ async def test_links_work_behind_a_proxy_that_strips_and_one_that_does_not(tmp_p
     senders = {**SENDERS, "acme": replace(SENDERS["acme"], public_url="https://a.example/out")}
     async with (
         served(tmp_path, senders=senders) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         for seen in ("/u/", "/out/u/"):
@@ -183,7 +184,7 @@ async def test_a_link_outlives_the_path_of_its_public_url(tmp_path):
     """HR-5, R8058-15: the sender is gone from the configuration, or its URL has changed."""
     async with (
         served(tmp_path, retired={"old": "gone"}) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         for stream, sender in (("newsletter", "acme"), ("old", "gone")):
@@ -202,7 +203,7 @@ async def test_a_page_is_its_token_s_sender_s_whatever_the_host(tmp_path):
     senders = {**SENDERS, "other": replace(SENDERS["other"], public_url="https://b.example")}
     async with (
         served(tmp_path, senders=senders, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "foreign")
         for host in ("b.example", "mail.example.org", "evil.example"):
@@ -273,7 +274,7 @@ async def test_a_withdrawal_has_no_rate(tmp_path):
     proxied = {"X-Forwarded-For": "203.0.113.7"}
     async with (
         served(tmp_path, proxies=("127.0.0.0/8",)) as site,
-        httpx.AsyncClient(base_url=site.url, headers=proxied) as client,
+        visiting(site.url, headers=proxied) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter", "club")
         link = f"/u/{site.token(subject)}"

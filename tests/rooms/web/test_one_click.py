@@ -2,7 +2,6 @@
 
 import asyncio
 
-import httpx
 import pytest
 
 from gatepost.app.texts import Texts
@@ -12,6 +11,7 @@ from gatepost.web.links import Link
 from gatepost.web.page import Pages
 from gatepost.web.site import Site
 from support.site import SENDERS, STREAMS, SUBMISSION, served
+from support.visiting import visiting
 
 PAIR = b"List-Unsubscribe=One-Click"
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
@@ -165,7 +165,7 @@ async def test_expecting_100_continue(tmp_path):
 @pytest.mark.both_engines
 async def test_again_is_the_same_as_once(tmp_path):
     """R8058-13: idempotent, also under a hail of clicks."""
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         link = f"/u/{site.token(subject)}"
         answers = await asyncio.gather(*(client.post(link, content=PAIR) for _ in range(8)))
@@ -177,7 +177,7 @@ async def test_again_is_the_same_as_once(tmp_path):
 
 async def test_many_at_once_and_one_of_another_store(tmp_path):
     """Withdrawals share a transaction; the link of a stranger spoils nobody else's."""
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         people_here = [
             await site.subscribe(f"anna{number}@example.org", "newsletter", "events")
             for number in range(6)
@@ -201,7 +201,7 @@ async def test_many_at_once_and_one_of_another_store(tmp_path):
 
 @pytest.mark.both_engines
 async def test_who_came_back_can_leave_again(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         leave, choose = f"/u/{site.token(subject)}", f"/p/{site.token(subject, purpose='p')}"
         await client.post(leave, content=PAIR)
@@ -215,7 +215,7 @@ async def test_who_came_back_can_leave_again(tmp_path):
 async def test_no_other_method_changes_anything(tmp_path):
     """R8058-9, R8058-14, REQUIREMENTS 4.B 1: scanners open every link."""
     expected = {"GET": 200, "HEAD": 200, "OPTIONS": 204}
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         before = await site.history(subject)
         for method in ("GET", "HEAD", "OPTIONS", "PROPFIND", "PUT", "DELETE", "PATCH"):
@@ -236,7 +236,7 @@ async def test_no_other_method_changes_anything(tmp_path):
 @pytest.mark.both_engines
 async def test_the_link_of_an_erased_person_works(tmp_path):
     """The subject outlives the erasure, so that links go on working."""
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         erased = Fact(kind=EventKind.ERASED, at=site.store.now(), actor="staff")
         await site.store.write(lambda tx: people.record_for_subject(tx, subject, [erased]))
@@ -247,7 +247,7 @@ async def test_the_link_of_an_erased_person_works(tmp_path):
 
 
 async def test_two_recipients_have_two_links(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         anna = await site.subscribe("anna@example.org", "newsletter")
         bert = await site.subscribe("bert@example.org", "newsletter")
         assert site.token(anna) != site.token(bert)
@@ -258,7 +258,7 @@ async def test_two_recipients_have_two_links(tmp_path):
 
 async def test_only_its_own_token_opens_a_page(tmp_path):
     """R8058-5, R8058-13; tokens of different purposes never stand in for each other."""
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         good = site.token(subject)
         bad = [site.token(subject, purpose=purpose) for purpose in "pcbmd"]
@@ -283,7 +283,7 @@ async def test_only_its_own_token_opens_a_page(tmp_path):
 
 async def test_a_slash_behind_the_token_is_no_redirect(tmp_path):
     """R8058-7."""
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         answer = await client.post(f"/u/{site.token(subject)}/?lang=sv", content=PAIR)
         assert answer.status_code == 200
@@ -297,7 +297,7 @@ async def test_links_of_retired_streams_work(tmp_path):
     retired = {"summer-2019": "acme"}
     async with (
         served(tmp_path, retired=retired) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         link = f"/u/{site.token(subject, 'summer-2019')}"
@@ -309,7 +309,7 @@ async def test_links_of_retired_streams_work(tmp_path):
 
 
 async def test_the_button_of_our_page_shows_a_page(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         answer = await client.post(f"/u/{site.token(subject)}", data={"page": "1"})
         assert answer.status_code == 200
@@ -321,7 +321,7 @@ async def test_the_button_of_our_page_shows_a_page(tmp_path):
 
 async def test_the_store_is_away(tmp_path):
     """R8058-13: never 200 before the commit; come back later, and it works."""
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         link = f"/u/{site.token(subject)}"
         await asyncio.to_thread(site.store.close)

@@ -2,13 +2,12 @@
 
 import json
 
-import httpx
-
 from gatepost.consent.tokens import Claim, Purpose
 from support.api import key_for
 from support.fuzzing import digest, fuzz
 from support.signups import add_form, token_of
 from support.site import served
+from support.visiting import visiting
 
 SAFE = ("GET", "HEAD", "OPTIONS", "PROPFIND", "TRACE", "SEARCH")
 CHECKS = (
@@ -112,7 +111,7 @@ async def test_looking_changes_nothing(tmp_path):
         admin = f"http://127.0.0.1:{site.admin_port}"
         headers = tempting | {"Authorization": f"Bearer {key}"}
         before = await digest(site.store)
-        async with httpx.AsyncClient(headers=headers) as client:
+        async with visiting(headers=headers) as client:
             api = (await client.get(f"{admin}/api/openapi.json")).json()["paths"]
             urls = [f"{site.url}{path}{query}" for path in paths]
             urls += [f"{admin}/api{path.replace('{number}', '1')}" for path in api]
@@ -136,7 +135,7 @@ async def test_looking_changes_nothing(tmp_path):
 
 async def test_allow_names_every_method_of_a_path(tmp_path):
     """RFC 9110 section 10.2.1; a path of ours has one route per method."""
-    async with served(tmp_path, letters=True) as site, httpx.AsyncClient() as client:
+    async with served(tmp_path, letters=True) as site, visiting() as client:
         key = await key_for(site, "all")
         client.headers["Authorization"] = f"Bearer {key}"
         admin = f"http://127.0.0.1:{site.admin_port}"

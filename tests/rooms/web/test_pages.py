@@ -4,13 +4,13 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
 from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
 from gatepost.web.counters import BAD_LINKS, PAGE_VIEWS, WITHDRAWALS
 from support.site import STREAMS, served
+from support.visiting import visiting
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 BUTTONS = {
@@ -44,7 +44,7 @@ class Page(HTMLParser):
 async def test_every_answer_carries_the_security_headers(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         good = site.token(subject)
@@ -76,7 +76,7 @@ async def test_every_answer_carries_the_security_headers(tmp_path):
 
 
 async def test_a_page_holds_no_script_and_no_foreign_thing(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         for path in (f"/u/{site.token(subject)}", f"/p/{site.token(subject, purpose='p')}", "/u/x"):
             answer = await client.get(path, headers={"Host": "evil.example"})
@@ -94,7 +94,7 @@ async def test_a_page_holds_no_script_and_no_foreign_thing(tmp_path):
 
 
 async def test_the_page_says_whose_mail_it_is(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         answer = await client.get(f"/u/{site.token(subject)}")
         page = Page(answer.text)
@@ -108,7 +108,7 @@ async def test_the_page_says_whose_mail_it_is(tmp_path):
 
 
 async def test_after_leaving_the_page_offers_the_way_back_only(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         link = f"/u/{site.token(subject)}"
         await client.post(link)
@@ -135,7 +135,7 @@ async def test_the_language_by_link_then_stream_then_browser(
     spoken = {"newsletter": replace(STREAMS["newsletter"], language=stream_language)}
     async with (
         served(tmp_path, streams=spoken) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         link = f"/u/{site.token(subject)}{query}"
@@ -151,7 +151,7 @@ async def test_every_page_in_every_language(tmp_path):
     """No template asks for what it is not given; nothing of a template shows."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         for language in BUTTONS:
             subject = await site.subscribe(f"anna@{language}.example", "newsletter", "club")
@@ -191,7 +191,7 @@ async def test_odd_names_are_text(tmp_path):
     odd = {"newsletter": replace(STREAMS["newsletter"], title={"": title})}
     async with (
         served(tmp_path, streams=odd) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         for path in (f"/u/{site.token(subject)}", f"/p/{site.token(subject, purpose='p')}"):
@@ -204,7 +204,7 @@ async def test_a_compromised_key_lets_people_leave_and_nothing_else(tmp_path):
     before, after = Ring({1: OLD}, 1), Ring({1: OLD, 2: NEW}, 2, frozenset({1}))
     async with (
         served(tmp_path, ring=after) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         claim = after.open(Purpose.UNSUBSCRIBE, site.token(subject))
@@ -229,7 +229,7 @@ async def test_a_compromised_key_lets_people_leave_and_nothing_else(tmp_path):
 async def test_behind_a_proxy_the_visitors_address_is_recorded(tmp_path):
     async with (
         served(tmp_path, proxies=("127.0.0.0/8",)) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         seen = {"X-Forwarded-For": "203.0.113.9, 198.51.100.1", "User-Agent": "Some Mail/1"}
@@ -247,7 +247,7 @@ async def test_what_is_counted(tmp_path):
             WITHDRAWALS.labels("page")._value.get(),
         )
 
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         before = counted()
         link = f"/u/{site.token(subject)}"
@@ -260,7 +260,7 @@ async def test_what_is_counted(tmp_path):
 
 
 async def test_a_link_that_does_not_open_is_logged_without_its_token(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         token = site.token(subject, "newsletter")
         altered = token[:-1] + ("A" if token[-1] != "A" else "B")

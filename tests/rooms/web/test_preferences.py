@@ -3,12 +3,12 @@
 import asyncio
 import re
 
-import httpx
 import pytest
 
 from gatepost.consent.evidence import EventKind, Fact, TextState
 from gatepost.store import people
 from support.site import served
+from support.visiting import visiting
 
 pytestmark = pytest.mark.both_engines
 
@@ -27,7 +27,7 @@ def form(*ticked, shown=("newsletter", "events")):
 
 
 async def test_one_sees_the_streams_of_this_sender_only(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter", "foreign")
         page = (await client.get(f"/p/{site.token(subject, purpose='p')}")).text
         assert boxes(page) == {"newsletter": "on", "events": "off", "club": "locked"}
@@ -38,7 +38,7 @@ async def test_one_sees_the_streams_of_this_sender_only(tmp_path):
 
 async def test_saving_records_what_changed_and_shows_it(tmp_path):
     """SO-11, HR-7."""
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         link = f"/p/{site.token(subject, purpose='p')}"
         answer = await client.post(link, data=form("events"), headers={"User-Agent": "Browser"})
@@ -62,7 +62,7 @@ async def test_saving_records_what_changed_and_shows_it(tmp_path):
 )
 async def test_who_has_left_elsewhere_is_kept_back_here_as_well(tmp_path, said, held):
     """Promise 3: whoever answers begins no further copy, though another gateway recorded it."""
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter", "events")
         link = f"/p/{site.token(subject, purpose='p')}"
         await client.post(link, data=said)
@@ -76,7 +76,7 @@ async def test_who_has_left_elsewhere_is_kept_back_here_as_well(tmp_path, said, 
 
 
 async def test_undoing_within_the_hour_restores_what_was_there(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "club")
         link = f"/p/{site.token(subject, 'club', 'p')}"
         await client.post(f"/u/{site.token(subject, 'club')}")
@@ -89,7 +89,7 @@ async def test_undoing_within_the_hour_restores_what_was_there(tmp_path):
 
 
 async def test_a_locked_stream_cannot_be_ticked_past_the_page(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         link = f"/p/{site.token(subject, purpose='p')}"
         ticked = form("newsletter", "club", "foreign", "receipts", "nonsense", shown=[
@@ -102,7 +102,7 @@ async def test_a_locked_stream_cannot_be_ticked_past_the_page(tmp_path):
 
 async def test_nothing_at_all_and_back_to_one(tmp_path):
     """HR-7, E2: opted out of everything except what is selected again."""
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter", "events", "foreign")
         link = f"/p/{site.token(subject, purpose='p')}"
         answer = await client.post(link, data={"action": "nothing"})
@@ -120,7 +120,7 @@ async def test_nothing_at_all_and_back_to_one(tmp_path):
 
 
 async def test_nothing_at_all_twice_is_once(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         link = f"/p/{site.token(subject, purpose='p')}"
         everything = {"action": "nothing"}
@@ -129,7 +129,7 @@ async def test_nothing_at_all_twice_is_once(tmp_path):
 
 
 async def test_a_form_that_is_not_ours_changes_nothing(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         link = f"/p/{site.token(subject, purpose='p')}"
         for body in (
@@ -148,7 +148,7 @@ async def test_a_form_that_is_not_ours_changes_nothing(tmp_path):
 
 
 async def test_an_address_that_is_blocked_is_told_so(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         link = f"/p/{site.token(subject, purpose='p')}"
         assert "nothing is sent to your address" not in (await client.get(link)).text
@@ -164,7 +164,7 @@ async def test_an_address_that_is_blocked_is_told_so(tmp_path):
 
 
 async def test_a_subject_of_another_store_has_no_page(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         link = f"/p/{site.token(12345, purpose='p')}"
         assert (await client.get(link)).status_code == 404
         assert (await client.post(link, data=form("events"))).status_code == 404

@@ -5,13 +5,13 @@ import os
 import signal
 import sys
 
-import httpx
 import pytest
 import structlog
 
 from gatepost import logfile
 from gatepost.web.server import Server, bind
 from support.site import served
+from support.visiting import visiting
 
 
 async def hello(scope, receive, send):
@@ -20,7 +20,7 @@ async def hello(scope, receive, send):
 
 
 async def test_health_on_both_listeners(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient() as client:
+    async with served(tmp_path) as site, visiting() as client:
         admin = f"http://127.0.0.1:{site.admin_port}"
         for base in (site.url, admin):
             assert (await client.get(f"{base}/healthz")).text == "ok\n"
@@ -35,7 +35,7 @@ async def test_health_on_both_listeners(tmp_path):
 
 
 async def test_metrics_are_on_the_admin_listener_only(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient() as client:
+    async with served(tmp_path) as site, visiting() as client:
         await client.get(f"{site.url}/u/x")
         answer = await client.get(f"http://127.0.0.1:{site.admin_port}/metrics")
         assert answer.headers["content-type"].startswith("text/plain")
@@ -56,7 +56,7 @@ async def test_metrics_of_all_workers_together(tmp_path, monkeypatch):
         worker = await asyncio.create_subprocess_exec(sys.executable, "-c", work, env=environment)
         assert await worker.wait() == 0
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(numbers))
-    async with served(tmp_path) as site, httpx.AsyncClient() as client:
+    async with served(tmp_path) as site, visiting() as client:
         answer = await client.get(f"http://127.0.0.1:{site.admin_port}/metrics")
         assert 'gatepost_bad_links_total{page="of-a-worker"} 6.0' in answer.text
 
@@ -176,7 +176,7 @@ async def test_an_error_of_our_own_is_a_page_and_no_traceback(tmp_path, capfd, f
     """A line in the log, too; neither tells whose link it was."""
     logfile.configure(form, "hashed", b"k" * 32)
     try:
-        async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+        async with served(tmp_path) as site, visiting(site.url) as client:
             subject = await site.subscribe("anna@example.org", "newsletter")
 
             def fail(*_):

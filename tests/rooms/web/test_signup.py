@@ -26,6 +26,7 @@ from support.signups import (
 )
 from support.site import STREAMS, served
 from support.submissions import rows_of
+from support.visiting import visiting
 
 ANNA = parse("anna@example.org")
 
@@ -51,7 +52,7 @@ async def test_the_form_shows_the_streams_of_the_source_and_its_text(tmp_path):
     """HR-6, JU-9: exactly those streams, none ticked, and the text as it is on record."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         answer = await client.get("/subscribe/web?stream=newsletter&club=1")
@@ -73,7 +74,7 @@ async def test_single_opt_in_holds_at_once_and_gets_its_welcome(tmp_path):
     """JU-18, HS-11: granted at sign-up, with all that the evidence needs."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         answer = await client.post(
@@ -106,7 +107,7 @@ async def test_double_opt_in_is_asked_for_with_one_neutral_letter(tmp_path):
     """JU-17, L-DE-5: requested, not granted; the letter offers nothing and can be ignored."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         answer = await client.post("/subscribe/web", data=await filled(site, "club"))
@@ -132,7 +133,7 @@ async def test_exactly_what_is_ticked_becomes_subscribed(tmp_path):
     """HR-7, E2: after leaving everything the rest stays off."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(lambda tx: add_form(tx, streams=("newsletter", "events")))
         subject = await site.subscribe("anna@example.org", "newsletter", "events")
@@ -151,7 +152,7 @@ async def test_after_a_complaint_or_a_bounce_one_must_confirm(tmp_path, reason):
     scope = "bulk" if reason == "complaint" else "all"
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         await suppress(site, scope, reason)
@@ -170,7 +171,7 @@ async def test_after_an_erasure_one_must_confirm(tmp_path, extent):
     """Whoever knows the address of somebody erased does not bring mail to them."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         await site.subscribe(ANNA.given, "newsletter")
@@ -187,7 +188,7 @@ async def test_the_same_answer_whoever_it_is(tmp_path):
     """Known, unknown, suppressed by hand: one page, one status (SO-14)."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         await suppress(site, "all", "manual")
@@ -208,7 +209,7 @@ async def test_the_same_again_is_recorded_once_and_mailed_once(tmp_path):
     """JU-19: exactly one confirmation mail; two presses of a button are one act."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         for _ in range(3):
@@ -222,7 +223,7 @@ async def test_asking_for_more_is_recorded_but_sends_no_second_letter(tmp_path):
     both = {name: replace(stream, double_opt_in=True) for name, stream in STREAMS.items()}
     async with (
         served(tmp_path, letters=True, streams=both) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         await client.post("/subscribe/web", data=await filled(site, "club"))
@@ -237,7 +238,7 @@ async def test_the_text_that_was_shown_is_the_one_recorded(tmp_path):
     """JU-30: also where a newer one became active between showing and sending."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         sent = await filled(site, "newsletter")
@@ -268,7 +269,7 @@ async def test_the_text_that_was_shown_is_the_one_recorded(tmp_path):
 async def test_who_is_asked_again_loses_nothing(tmp_path, change, says):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         sent = {**await filled(site, "club"), **change}
@@ -287,7 +288,7 @@ async def test_errors_are_told_beside_their_fields(tmp_path):
     """WCAG 3.3.1: each field points at what is wrong with it, the summary at the fields."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         page = (await client.post("/subscribe/web", data=await filled(site, address="a@"))).text
@@ -304,7 +305,7 @@ async def test_errors_are_told_beside_their_fields(tmp_path):
 async def test_forms_come_back_neither_at_once_nor_after_a_day(tmp_path, age, taken):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         token = await token_of(site, age=timedelta(seconds=age - 0.5))
@@ -320,7 +321,7 @@ async def test_boxes_are_not_kept_for_a_text_that_was_not_shown(tmp_path):
     """JU-9: nobody agrees to new words by a tick beside the old ones."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         token = await token_of(site, age=timedelta(days=2))
@@ -337,7 +338,7 @@ async def test_boxes_are_not_kept_for_a_text_that_was_not_shown(tmp_path):
 async def test_a_token_of_one_form_is_none_for_another(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         await site.store.write(lambda tx: add_form(tx, "shop"))
@@ -354,7 +355,7 @@ async def test_a_consent_is_limited_as_its_source_is(tmp_path):
     """JU-14: the categories of the source are those of the consent, in both ways of joining."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
 
         def make(tx):
@@ -377,7 +378,7 @@ async def test_there_is_no_form_without_a_valid_text(tmp_path):
     bad = Attestations(voluntary=True, informed=True, specific=True)
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
 
         def make(tx):
@@ -411,7 +412,7 @@ async def test_safe_methods_change_nothing(tmp_path):
     """R8058-14 for the form: GET, HEAD, OPTIONS and others record nothing."""
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         query = httpx.QueryParams(await filled(site, "club"))
@@ -424,7 +425,7 @@ async def test_safe_methods_change_nothing(tmp_path):
 async def test_names_of_sources_may_hold_anything_printable(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         name = "Mässan 2027: monter 4/5 & <b>"
         await site.store.write(lambda tx: add_form(tx, name))
@@ -440,7 +441,7 @@ async def test_one_network_cannot_fill_in_forms_without_end(tmp_path):
     """Beyond the rate nothing is recorded, nothing typed is lost, and others go on."""
     async with (
         served(tmp_path, letters=True, proxies=("127.0.0.1/32",)) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         statuses = []
@@ -467,7 +468,7 @@ async def test_a_mailbox_of_several_may_sign_up_where_the_stream_allows_it(tmp_p
     allowing = {**STREAMS, "club": replace(STREAMS["club"], allow_role_addresses=True)}
     async with (
         served(tmp_path, letters=True, streams=allowing) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(add_form)
         sent = await filled(site, "club", address="info@kund.example")
@@ -475,6 +476,6 @@ async def test_a_mailbox_of_several_may_sign_up_where_the_stream_allows_it(tmp_p
 
 
 async def test_without_letters_there_is_no_form(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         await site.store.write(add_form)
         assert (await client.get("/subscribe/web")).status_code == 404

@@ -1,12 +1,11 @@
 """What a source limits consent to is on record of whoever signs up there (JU-13, JU-14)."""
 
-import httpx
-
 from gatepost.consent.evidence import EventKind
 from gatepost.mail.address import parse
 from gatepost.store import people, sources
 from support.signups import TEXT, VALID, filled, letters, path_in
 from support.site import served
+from support.visiting import visiting
 
 ANNA = parse("anna@example.org")
 
@@ -28,7 +27,7 @@ async def recorded(site):
 async def test_a_sign_up_and_its_confirmation_are_worth_what_the_source_asks_for(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         await site.store.write(lambda tx: limited(tx, "e-mail", "sms"))
         await client.post("/subscribe/web", data=await filled(site, "newsletter", "club"))
@@ -41,7 +40,7 @@ async def test_a_sign_up_and_its_confirmation_are_worth_what_the_source_asks_for
 
 
 async def test_a_form_for_other_channels_collects_no_mail(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         await site.store.write(lambda tx: limited(tx, "sms"))
         answer = await client.post("/subscribe/web", data=await filled(site, "newsletter"))
         assert answer.status_code == 404

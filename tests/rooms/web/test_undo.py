@@ -6,13 +6,13 @@ from datetime import timedelta
 from email import message_from_bytes
 from email.policy import default
 
-import httpx
 import pytest
 
 from gatepost.consent.evidence import EventKind, Fact
 from gatepost.consent.leaving import has_left
 from gatepost.store import people
 from support.site import SENDERS, served
+from support.visiting import visiting
 
 pytestmark = pytest.mark.both_engines
 
@@ -38,7 +38,7 @@ async def left(site, subject, stream, sender="acme"):
 
 @pytest.mark.parametrize("way", ["page", "one-click"])
 async def test_a_second_tap_restores_what_was_there(tmp_path, way):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter", "club")
         link = f"/u/{site.token(subject, 'club')}"
         answer = await client.post(link, data={"page": "1"} if way == "page" else None)
@@ -63,7 +63,7 @@ async def test_a_second_tap_restores_what_was_there(tmp_path, way):
 
 async def test_all_that_everything_took_comes_back_and_nothing_else(tmp_path):
     """HR-7, E2: what was off before stays off."""
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter", "events", "club")
         choose = f"/p/{site.token(subject, purpose='p')}"
         shown = ["newsletter", "events", "club"]
@@ -80,7 +80,7 @@ async def test_all_that_everything_took_comes_back_and_nothing_else(tmp_path):
 
 
 async def test_after_an_hour_the_page_points_to_the_preferences(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         long_ago = Fact(
             kind=EventKind.WITHDRAWN,
@@ -100,7 +100,7 @@ async def test_after_an_hour_the_page_points_to_the_preferences(tmp_path):
 
 
 async def test_what_was_never_there_cannot_be_restored(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org")
         link = f"/u/{site.token(subject)}"
         answer = await client.post(link, data={"page": "1"})
@@ -113,7 +113,7 @@ async def test_what_was_never_there_cannot_be_restored(tmp_path):
 
 
 async def test_leaving_twice_is_told_once(tmp_path):
-    async with served(tmp_path) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with served(tmp_path) as site, visiting(site.url) as client:
         subject = await site.subscribe("anna@example.org", "newsletter")
         for _ in range(3):
             assert (await client.post(f"/u/{site.token(subject)}")).status_code == 200
@@ -127,7 +127,7 @@ NOTICED = {**SENDERS, "acme": replace(SENDERS["acme"], unsubscribe_notice=True)}
 async def test_the_notice_goes_to_who_left_by_the_button_once(tmp_path):
     async with (
         served(tmp_path, letters=True, senders=NOTICED) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter", "events")
         link = f"/u/{site.token(subject)}?lang=sv"
@@ -146,7 +146,7 @@ async def test_the_notice_goes_to_who_left_by_the_button_once(tmp_path):
 async def test_without_the_setting_nobody_is_told(tmp_path):
     async with (
         served(tmp_path, letters=True) as site,
-        httpx.AsyncClient(base_url=site.url) as client,
+        visiting(site.url) as client,
     ):
         subject = await site.subscribe("anna@example.org", "newsletter")
         await client.post(f"/u/{site.token(subject)}", data={"page": "1"})
