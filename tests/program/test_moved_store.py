@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -17,6 +17,24 @@ from support.watching import copies, mail, request, send, states, wait_until
 
 READERS = [f"reader{number}@example.org" for number in range(40)]
 CROWD = [parse(f"crowd{number}@example.org") for number in range(6_000)]
+# Whoever brings events is held up, from the moment there is a table for them.
+_HALT = """
+CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_sleep(3600); RETURN NULL; END';
+CREATE FUNCTION set_halt() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity = 'public.event')
+    THEN CREATE TRIGGER halt BEFORE INSERT ON event EXECUTE FUNCTION halt();
+    END IF;
+END $$;
+CREATE EVENT TRIGGER set_halt ON ddl_command_end WHEN TAG IN ('CREATE TABLE')
+    EXECUTE FUNCTION set_halt();
+"""
+_HALTED = " FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+_GO_ON = """
+DROP EVENT TRIGGER set_halt;
+DROP FUNCTION set_halt(), halt() CASCADE;
+"""
 
 
 @pytest.fixture
@@ -31,12 +49,14 @@ def move(gateway, url, **more):
     return subprocess.Popen([sys.executable, "-m", "gatepost", *words], cwd=gateway.folder, **more)
 
 
-def has_begun(url):
-    """Whether rows of people are at the other end, for all to see."""
-    with suppress(psycopg.Error), psycopg.connect(url) as connection:
-        query = "SELECT rows FROM store_move WHERE name = 'subject'"
-        return connection.execute(query).fetchone()
-    return None
+@contextmanager
+def held_up(url):
+    """Meanwhile a move gets as far as the people; yields a way to see that it got there."""
+    with psycopg.connect(url, autocommit=True) as there:
+        there.execute(_HALT)
+        yield lambda: there.execute(f"SELECT pid{_HALTED}").fetchone()
+        there.execute(f"SELECT pg_terminate_backend(pid){_HALTED}")
+        there.execute(_GO_ON)
 
 
 def test_a_move_that_is_killed_and_done_again(tmp_path, url):
@@ -50,10 +70,11 @@ def test_a_move_that_is_killed_and_done_again(tmp_path, url):
             claim(store, holder="a dead gateway", upstreams=[""], limit=10)
         gateway.record({READERS[0]: [withdrawn()]})
 
-        half = move(gateway, url, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: has_begun(url))
-        half.kill()
-        assert half.wait() == -9, "the kill came in the middle"
+        with held_up(url) as is_half_way:
+            half = move(gateway, url, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            wait_until(is_half_way)
+            half.kill()
+            assert half.wait() == -9, "the kill came in the middle"
         said = gateway.run("store", "migrate-to", url, "--json").stdout
         assert '"resumed": 0,' not in said
         text = gateway.config.read_text()
