@@ -11,6 +11,7 @@ its processes look at the file.
 takes one lock for all COMMITs that ring.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -45,7 +46,7 @@ def ring(tx: Tx, what: Ring) -> None:
     if tx.dialect != "postgresql":
         return
     last = _rung.setdefault(tx.connection.engine, {})
-    if time.monotonic() - last.get(what, 0.0) >= PAUSE_SECONDS:
+    if time.monotonic() - last.get(what, -math.inf) >= PAUSE_SECONDS:
         last[what] = time.monotonic()
         tx.cursor.later("SELECT pg_notify(%s, %s)", (_CHANNEL, what.value))
 

@@ -261,11 +261,12 @@ def test_recipients_of_the_same_text_add_up_per_client(store):
     accept(store, sighted(b"one", 3), sighted(b"one", 4), sighted(b"two", 5))
     accept(store, sighted(b"one", 1), sighted(b"one", 1, client="shop"))
     assert seen == [0, 3, 0, 7, 0]
-    hour_ago = rows_of(store, tables.bulk_window)[0]["bucket"] - 61
-    change(store, tables.bulk_window, {"bucket": hour_ago}, client="crm")
+    bucket = tables.bulk_window.c.bucket  # a minute: there are more where one has turned meanwhile
+    change(store, tables.bulk_window, {"bucket": bucket - 61}, client="crm")
+    old = rows_of(store, tables.bulk_window, client="crm")
     accept(store, sighted(b"one", 1))
     assert seen[-1] == 0
-    assert store.write_now(lambda tx: sightings.forget(tx, timedelta(hours=1))) == 2
+    assert store.write_now(lambda tx: sightings.forget(tx, timedelta(hours=1))) == len(old) >= 2
 
 
 def test_what_no_database_takes_is_replaced(store):

@@ -54,7 +54,7 @@ def test_at_its_end_nobody_is_told_that_it_was_done(store):
 
 def test_nobody_waits_for_long_for_what_it_has_locked(store, postgres_url):
     with psycopg.connect(postgres_url) as other:
-        other.execute("SET lock_timeout = '10 s'")
+        other.execute("SET lock_timeout = '120 s'")
         store.write_now(lambda tx: tx.cursor.execute(MARK))
 
         def locked(tx):
