@@ -5,7 +5,7 @@ of its rows. Everything that is the same for all copies is done once: footer, pl
 canonical form for DKIM. A plan is never stored: whatever is sent follows the configuration
 as it is when it is sent.
 
-*Fails:* `TreatmentError` for texts that do not fit into a header.
+*Fails:* `TreatmentError` for texts that do not fit into a header; `NotConfiguredError`.
 """
 
 import time
@@ -53,6 +53,10 @@ TOGETHER_OCTETS = 4_000_000  # of copies that are made in one go
 MOST_TOGETHER = 100
 
 
+class NotConfiguredError(LookupError):
+    """Stream or sender of bulk mail have left the configuration since it was decided about."""
+
+
 class Composer:
     """Makes submissions ready, by the configuration in force.
 
@@ -75,6 +79,9 @@ class Composer:
     def __call__(self, submission: Submission, message: Message) -> "Ready":
         """Plans the edits of `submission`."""
         wiring = self._wiring()
+        taken_for = submission.stream, submission.sender
+        if submission.kind is Kind.BULK and not wiring.policy.knows(*taken_for, bulk=True):
+            raise NotConfiguredError(*taken_for)
         stream = wiring.policy.streams.get(submission.stream)
         sender = wiring.policy.senders.get(submission.sender)
         bulk = None

@@ -45,6 +45,7 @@ from gatepost.mail.message import Message, scan
 from gatepost.mail.outcome import Outcome, Result, Scope
 from gatepost.mail.recipient_state import State
 from gatepost.mail.reply import Reply
+from gatepost.mail.stream import Kind
 from gatepost.mail.verdict import Reason, Verdict
 from gatepost.store.campaigns import FROZEN
 from gatepost.store.engine import StoreUnavailable
@@ -378,11 +379,13 @@ class Outbound:
 
     def _review(self, review: Review) -> list[Ruling | None]:
         """The decision at the claim, in the claim's transaction."""
-        policy = self._policy()
-        stream = policy.streams.get(review.submission.stream)
-        if stream is None:
-            unknown = bool(review.submission.stream)  # our own notices have none
-            return [Ruling(row.verdict, State.HELD) if unknown else None for row in review.rows]
+        policy, submission = self._policy(), review.submission
+        if not submission.stream:  # our own notices
+            return [None] * len(review.rows)
+        bulk = submission.kind is Kind.BULK
+        if not policy.knows(submission.stream, submission.sender, bulk=bulk):
+            return [Ruling(row.verdict, State.HELD) for row in review.rows]
+        stream = policy.streams[submission.stream]
         rulings: list[Ruling | None] = []
         for row in review.rows:
             if row.verdict.rule == POSTMASTER:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from gatepost.app.composing import Composer
+from gatepost.app.composing import Composer, NotConfiguredError
 from gatepost.app.texts import Texts
 from gatepost.app.wiring import wire
 from gatepost.config import load
@@ -14,6 +14,12 @@ from gatepost.mail.message import scan
 from support.claimed import AT, rows, submission
 from support.program import CONFIG
 
+GONE = {
+    "stream": [("newsletter", "letters")],
+    "sender": [("senders.acme]", "senders.beta]"), ('sender = "acme"', 'sender = "beta"')],
+    "kind": [('kind = "bulk"\ntitle = "Monthly newsletter"', 'kind = "transactional"')],
+}
+
 HEADER = b"From: Acme <news@acme.example>\r\nTo: news@acme.example\r\nSubject: Spring\r\n\r\n"
 
 
@@ -21,12 +27,14 @@ HEADER = b"From: Acme <news@acme.example>\r\nTo: news@acme.example\r\nSubject: S
 def configuration(tmp_path):
     path = tmp_path / "config.toml"
 
-    def write(title="Monthly newsletter"):
+    def write(title="Monthly newsletter", *changes):
         text = CONFIG.format(
             smtp_port=2525, http_port=8025, admin_port=8026, upstream_port=25,
             connections=1, store_url="",
         )  # fmt: skip
-        path.write_text(text.replace("Monthly newsletter", title))
+        for old, new in (("Monthly newsletter", title), *changes):
+            text = text.replace(old, new)
+        path.write_text(text)
         return wire(load(path, os.environ))
 
     return write
@@ -72,3 +80,12 @@ def test_a_new_configuration_gives_new_footers(configuration):
     current[0] = configuration("Weekly newsletter")
     assert footer_says(b"Weekly newsletter")
     assert not footer_says(b"Monthly newsletter")
+
+
+@pytest.mark.parametrize("gone", GONE)
+def test_bulk_mail_goes_with_the_words_of_its_stream_and_sender_or_not_at_all(configuration, gone):
+    """It was decided before a reload: without them it would be mail that nobody can leave."""
+    make, current = composer(configuration())
+    current[0] = configuration("Monthly newsletter", *GONE[gone])
+    with pytest.raises(NotConfiguredError):
+        make(submission(), scan(HEADER + b"Hello\r\n"))

@@ -56,6 +56,14 @@ class Policy:
             return self.upstream_of(known)
         return whose.upstream if whose else ""
 
+    def knows(self, stream: str, sender: str, *, bulk: bool) -> bool:
+        """Whether mail that was taken for these names can go as what it was taken for.
+
+        Bulk mail needs the stream's and the sender's words: nobody can leave a mailing without.
+        """
+        known = self.streams.get(stream)
+        return known is not None and (not bulk or (known.is_bulk and sender in self.senders))
+
     def needs_standing(self, stream: str) -> bool:
         """Whether a decision on `stream` looks at the ledger: it is about a sender's mail."""
         known = self.streams.get(stream)
