@@ -89,7 +89,7 @@ def test_a_stop_is_over_in_time_whoever_holds_on(tmp_path):
         gateway.record({PEOPLE[0]: [granted()]})
         with gateway, ExitStack() as clients:
             assert send(gateway, PEOPLE[:1], mail("Hanging"))[0] == 250
-            wait_until(lambda: upstream.commands and upstream.backlog() == b"", gateway)
+            wait_until(lambda: upstream.messages, gateway)
             for _ in range(IDLE):
                 clients.enter_context(Lines(gateway.smtp_port))
             clients.enter_context(held(gateway))
@@ -99,10 +99,10 @@ def test_a_stop_is_over_in_time_whoever_holds_on(tmp_path):
                 last.say(line)
                 assert last.hear()[:1] in "23"
             last.send_content(mail("Last"))
-            asked = time.monotonic()
+            asked = time.time()
             gateway.process.send_signal(signal.SIGTERM)
             assert gateway.process.wait(60) == 0
-            assert time.monotonic() - asked < IN_TIME_SECONDS
+            assert upstream.awake_since(asked) < IN_TIME_SECONDS
             with suppress(AssertionError, OSError):  # no answer: the client asks again
                 assert last.hear()[:1] == "4"
         assert len(rows(gateway)) == 1

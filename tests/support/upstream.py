@@ -137,6 +137,12 @@ class Upstream:
         """For how many of the seconds between two moments upstream could not read."""
         return sum(max(0.0, min(last, end) - max(first, begin)) for first, last in self._pauses)
 
+    def awake_since(self, begin: float) -> float:
+        """How many seconds that is ago, without those for which all stood still; from a thread."""
+        now = time.time()
+        time.sleep(2 * _MISSED_SECONDS)  # a pause is known when it is over
+        return now - begin - self.held_up(begin, now)
+
     @contextlib.contextmanager
     def thinking(self, seconds: float) -> Iterator[None]:
         """Every message takes that long, so that a mailing is not over before a test acts."""
