@@ -53,8 +53,7 @@ class FileLock:
                 return
             self._wanted = True
             if not self._waiting:
-                self._waiting = True
-                threading.Thread(target=self._wait, name="store-lock", daemon=True).start()
+                self._begin_to_wait()
             if not self._state.wait_for(lambda: self._held, patience):
                 self._wanted = False
                 raise StoreBusy("another process has held the store for too long")
@@ -73,7 +72,10 @@ class FileLock:
                 os.close(self._turnstile)
 
     def _try(self, seconds: float) -> bool:
-        """Whether nobody waits already, and the lock was to be had so soon."""
+        """Whether nobody waits already, and the lock was to be had so soon.
+
+        Whoever has come to the turnstile stays there: `_wait` goes on from it.
+        """
         if not _take(self._turnstile):
             return False
         try:
@@ -82,9 +84,19 @@ class FileLock:
                 if time.monotonic() >= deadline:
                     return False
                 time.sleep(LOOK_SECONDS)
-        finally:
+        except BaseException:
             fcntl.flock(self._turnstile, fcntl.LOCK_UN)
+            raise
+        fcntl.flock(self._turnstile, fcntl.LOCK_UN)
         return True
+
+    def _begin_to_wait(self) -> None:
+        try:
+            threading.Thread(target=self._wait, name="store-lock", daemon=True).start()
+        except BaseException:  # nobody could go through the turnstile any more
+            fcntl.flock(self._turnstile, fcntl.LOCK_UN)
+            raise
+        self._waiting = True
 
     def _wait(self) -> None:
         fcntl.flock(self._turnstile, fcntl.LOCK_EX)

@@ -16,7 +16,7 @@ def path(tmp_path):
 
 
 def test_one_at_a_time(path):
-    first, second = FileLock(path, patience=30), FileLock(path, patience=30)
+    first, second = FileLock(path, patience=300), FileLock(path, patience=300)
     order = []
     first.acquire()
 
@@ -33,26 +33,38 @@ def test_one_at_a_time(path):
 
 
 def test_patience_ends(path):
-    first, second = FileLock(path, patience=30), FileLock(path, patience=0.05)
+    first, second = FileLock(path, patience=300), FileLock(path, patience=0.05)
     with first, pytest.raises(StoreUnavailable, match="another process"):
         second.acquire()
-    second._patience = 30
+    second._patience = 300
     with second:
         pass
 
 
 def test_what_comes_too_late_is_given_back(path):
-    first, second = FileLock(path, patience=30), FileLock(path, patience=0.05)
+    first, second = FileLock(path, patience=300), FileLock(path, patience=0.05)
     with first, pytest.raises(StoreUnavailable):
         second.acquire()
-    third = FileLock(path, patience=30)
+    third = FileLock(path, patience=300)
     with third:
         assert not second._held
 
 
+def test_who_has_waited_for_a_moment_keeps_the_place_for_longer(path):
+    busy, patient = FileLock(path, patience=300), FileLock(path, patience=300)
+    busy.acquire()
+    assert not patient._try(0.0)
+    busy.release()
+    assert not busy._try(0.0), "the other one stands at the turnstile"
+    with patient:
+        pass
+    with busy:
+        pass
+
+
 def test_who_lets_go_does_not_overtake_who_waits(path):
     """A writer that commits again and again must not starve another process."""
-    busy, patient = FileLock(path, patience=30), FileLock(path, patience=30)
+    busy, patient = FileLock(path, patience=300), FileLock(path, patience=300)
     busy.acquire()
     got_it = threading.Event()
 
