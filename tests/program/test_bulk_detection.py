@@ -6,7 +6,7 @@ import pytest
 
 from support.program import Program
 from support.upstream import UpstreamThread
-from support.watching import mail, rows, send, states, wait_until
+from support.watching import mail, send, states, wait_until
 
 MORE = """
 [bulk_detection]
@@ -29,9 +29,8 @@ def test_undeclared_bulk(tmp_path, mode, state):
     ):
         send(gateway, ABROAD, mail("For Ann Secret", OFFICE))
         send(gateway, AT_HOME, mail("For us", OFFICE))
-        wait_until(lambda: len(rows(gateway)) == 6 and not states(gateway)["sending"], gateway)
-        assert states(gateway, ABROAD) == {state: 3}
-        assert states(gateway, AT_HOME) == {"delivered": 3}
+        wait_until(lambda: states(gateway, AT_HOME) == {"delivered": 3}, gateway)
+        wait_until(lambda: states(gateway, ABROAD) == {state: 3}, gateway)
         lines = [json.loads(line) for line in gateway.log().splitlines()]
         accepted = [line["id"] for line in lines if line["event"] == "accepted"]
         noticed = [line for line in lines if line["event"] == "undeclared bulk"]
