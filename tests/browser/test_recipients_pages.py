@@ -29,12 +29,14 @@ async def test_one_tap_leaves_and_a_second_page_chooses(browser, tmp_path, viewp
         news = page.get_by_role("checkbox", name="Monthly newsletter")
         assert not await news.is_checked()
         await news.check()
-        await page.get_by_role("button", name="Save").click()
+        async with page.expect_navigation():
+            await page.get_by_role("button", name="Save").click()
         assert await page.get_by_role("checkbox", name="Monthly newsletter").is_checked()
         assert "Saved." in await page.get_by_role("status").inner_text()
         assert len(await site.facts(subject, EventKind.RESUBSCRIBED)) == 1
 
-        await page.get_by_role("button", name="Unsubscribe from everything").click()
+        async with page.expect_navigation():
+            await page.get_by_role("button", name="Unsubscribe from everything").click()
         assert not await page.get_by_role("checkbox", name="Monthly newsletter").is_checked()
         assert len(await site.facts(subject)) == 2
 

@@ -63,7 +63,7 @@ def first_letter(link):
 
 
 def body_of(link, data=b""):
-    with urllib.request.urlopen(urllib.request.Request(link, data=data), timeout=30) as answer:
+    with urllib.request.urlopen(urllib.request.Request(link, data=data), timeout=120) as answer:
         return answer.read().decode()
 
 
@@ -119,7 +119,7 @@ def test_neither_addresses_nor_links_are_in_the_log(running):
         assert "knows this address" in body_of(f"{base}/{page}?lang=en", typed)
     wait_until(lambda: len(upstream.taken) >= before + 2, gateway)
     (link,) = {found for copy in upstream.taken for found in STORED.findall(unfolded(copy))}
-    with urllib.request.urlopen(link.decode(), timeout=30) as answer:
+    with urllib.request.urlopen(link.decode(), timeout=120) as answer:
         assert ANNA in answer.read().decode()
         assert "'sha256-" in answer.headers["content-security-policy"]
     said = b"".join(unfolded(copy) for copy in upstream.taken)
