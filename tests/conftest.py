@@ -9,12 +9,16 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from gatepost import maillog
-from gatepost.logfile import Seldom
-from support import engines, postgres
-from support.embedded import lay_down
-from support.engines import ENGINES
-from support.scale import scale
+from support import surroundings
+
+surroundings.settle()  # before what follows is imported
+
+from gatepost import maillog  # noqa: E402
+from gatepost.logfile import Seldom  # noqa: E402
+from support import engines, postgres  # noqa: E402
+from support.embedded import lay_down  # noqa: E402
+from support.engines import ENGINES  # noqa: E402
+from support.scale import scale  # noqa: E402
 
 POSTGRES = postgres.find_binaries()
 

@@ -11,6 +11,7 @@ import pytest
 
 from gatepost.consent.evidence import EventKind
 from support.aftermath import until_quiet
+from support.patience import PATIENCE_SECONDS
 from support.reports import dsn
 from support.scale import scale
 from support.stage import BUSY, DENIED, GOOD, LINK, STRANGER, Stage, facts, seed
@@ -97,7 +98,7 @@ def bounce(stage, phase):
     path, port = deliver_one(stage).mail_from, stage.gateway.returns_port
 
     def give_back():
-        with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE_SECONDS) as client:
             client.ehlo()
             client.mail("")
             client.rcpt(path)

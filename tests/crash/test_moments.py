@@ -94,7 +94,6 @@ def test_killed_under_load(tmp_path, nursery, workers, deaths):
         f"delivered {sum(row.state == 'delivered' for row in found.rows)}, "
         f"duplicates {found.duplicates.total()}, lost 0"
     )
-    assert len(clients.acknowledged) > deaths * TOGETHER
     assert all(row.state == "delivered" for row in found.rows)
 
 

@@ -20,6 +20,7 @@ from gatepost.store.tables import mail as tables
 from support.aftermath import until_quiet
 from support.consents import granted, withdrawn
 from support.engines import ENGINES
+from support.patience import PATIENCE_SECONDS
 from support.ports import free_port
 from support.reports import dsn
 from support.scale import scale
@@ -341,7 +342,9 @@ def returns(stage, point):
     report = dsn(recipient=GOOD[0])
 
     def give_back():
-        with smtplib.SMTP("127.0.0.1", stage.gateway.returns_port, timeout=60) as client:
+        with smtplib.SMTP(
+            "127.0.0.1", stage.gateway.returns_port, timeout=PATIENCE_SECONDS
+        ) as client:
             client.sendmail("", [path], report)
 
     stage.start(point.death)

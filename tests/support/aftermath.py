@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from gatepost.mail.recipient_state import FINAL
 from gatepost.store import ledger
+from support.patience import PATIENCE_SECONDS
 from support.watching import copies, wait_until
 
 _ROWS = text("SELECT id, submission, address, state, reason, lease_by, attempts FROM recipient")
@@ -47,7 +48,7 @@ class Aftermath:
         return [row.state for row in self.rows if row.address == address]
 
 
-def until_quiet(gateway, seconds=120, *, swept=True):
+def until_quiet(gateway, seconds=PATIENCE_SECONDS, *, swept=True):
     """Waits until nothing is on its way any more; retries and terms fall due at once.
 
     `swept`: also until the program has swept what was staged and never accepted.

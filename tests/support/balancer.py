@@ -10,6 +10,7 @@ import time
 
 from support.certificates import make_certificate
 from support.documents import TOP, in_section
+from support.patience import PATIENCE_SECONDS
 from support.ports import free_port
 
 GUIDE = TOP / "docs" / "guides" / "several-gateways.md"
@@ -60,7 +61,7 @@ class Balancer:
 
     def __exit__(self, *_):
         self._process.terminate()
-        self._process.wait(60)
+        self._process.wait(PATIENCE_SECONDS)
 
     def log(self):
         return self._log.read_text(errors="replace")

@@ -12,6 +12,8 @@ It has an event loop in a thread of its own, and ends whatever it still serves.
 import asyncio
 import threading
 
+from support.patience import PATIENCE_SECONDS
+
 
 class Between:
     """Listens as long as it is entered; `_serve` has each connection."""
@@ -34,7 +36,7 @@ class Between:
         self._loop.close()
 
     def _do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_SECONDS)
 
     async def _open(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)

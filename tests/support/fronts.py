@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from support.certificates import make_certificate
 from support.documents import TOP, in_section
+from support.patience import PATIENCE_SECONDS
 from support.ports import free_port
 
 GUIDE = TOP / "docs" / "guides" / "https.md"
@@ -73,7 +74,7 @@ class Front:
 
     def __exit__(self, *_):
         self._process.terminate()
-        self._process.wait(60)
+        self._process.wait(PATIENCE_SECONDS)
 
     def prepare(self):
         """Writes the configuration; the command that runs it in the foreground."""
@@ -91,7 +92,9 @@ class Front:
     def connection(self, host, *, source=VISITOR):
         """A TLS connection to the proxy, as `host`; a plain one for "" ."""
         port = self.port if host else self.plain_port
-        with socket.create_connection((PROXY, port), 60, source_address=(source, 0)) as plain:
+        with socket.create_connection(
+            (PROXY, port), PATIENCE_SECONDS, source_address=(source, 0)
+        ) as plain:
             if not host:
                 yield plain
                 return

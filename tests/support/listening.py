@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from support.certificates import make_certificate, server_context
+from support.patience import PATIENCE_SECONDS
 
 
 @dataclass
@@ -45,18 +46,28 @@ class Listening:
         return f"https://localhost:{self.port}/hook"
 
     async def ended(self):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while self.open:  # noqa: ASYNC110  each notices by itself
+                await asyncio.sleep(0.005)
+
+    async def end(self):
+        """Closes all lines, those that are being opened, too."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.open:
+                for writer in self.open:
+                    writer.close()
                 await asyncio.sleep(0.005)
 
     async def serve(self, reader, writer):
         self.connections += 1
         self.open.add(writer)
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while await self.serve_one(reader, writer):
-                pass
-        self.open.discard(writer)
-        writer.close()
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):  # also what TLS says of an end
+                while await self.serve_one(reader, writer):
+                    pass
+        finally:
+            self.open.discard(writer)
+            writer.close()
 
     async def serve_one(self, reader, writer):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -90,6 +101,4 @@ async def listening(folder, *names, port=0, days=30):
         yield there
     finally:
         server.close()
-        for writer in there.open:
-            writer.close()
-        await there.ended()
+        await there.end()

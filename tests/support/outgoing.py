@@ -19,6 +19,7 @@ from gatepost.mail.stream import Kind
 from gatepost.store import content
 from gatepost.store.engine import Store
 from gatepost.store.spool.rows import Claimed, Submission
+from support.patience import PATIENCE_SECONDS
 from support.submissions import submission
 from support.upstream import Upstream
 
@@ -91,7 +92,7 @@ class Outgoing:
             memory=memory,
         )
         settings = {
-            "host": "127.0.0.1", "ehlo": "relay.example.org", "timeouts": Timeouts.all(20.0),
+            "host": "127.0.0.1", "ehlo": "relay.example.org", "timeouts": Timeouts.all(PATIENCE_SECONDS),
             "pause": 0.05, "longest_pause": 0.2, "connections": 1,
         } | route  # fmt: skip
         self.pools = {
@@ -116,7 +117,7 @@ class Outgoing:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await self.outbound.stop(0)
 
     async def put(
@@ -157,7 +158,7 @@ def order(upstream: Upstream) -> list[str]:
     return [one for message in list(upstream.taken) for one in message.recipients]
 
 
-async def until(holds: Callable[[], object], seconds: float = 120) -> None:
+async def until(holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """Waits for what another side does; fails the test if that takes too long."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 - nobody could set an event for us

@@ -3,12 +3,25 @@
 import os
 import secrets
 import socket
+from functools import cache
+from pathlib import Path
 
-# Below the range from which the system takes ports for outgoing connections: one of those could
-# otherwise be given away between our asking for it and the program's taking it.
-_RANGE = range(15_000, 32_000)
+_FEWEST = 2_000
+_USUAL = range(15_000, 32_000)
 
-_given: set[int] = set()  # a program gets several before it listens on any
+_given: dict[int, None] = {}  # a program gets several before it listens on any; the oldest first
+
+
+@cache
+def _range(outgoing: str = "/proc/sys/net/ipv4/ip_local_port_range") -> range:
+    """Beside the range from which the system takes ports for outgoing connections: one of those
+    could otherwise be given away between our asking for it and the program's taking it."""
+    try:
+        low, high = map(int, Path(outgoing).read_text().split())
+    except (OSError, ValueError):
+        return _USUAL
+    beside = range(15_000, low), range(high + 1, 65_536), range(2_000, low)
+    return next((ports for ports in beside if len(ports) >= _FEWEST), _USUAL)
 
 
 def _own() -> range:
@@ -16,14 +29,14 @@ def _own() -> range:
     a program that is started again wants its ports back."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return _RANGE[int(worker) :: workers]
+    return _range()[int(worker) :: workers]
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on, hard to be met by others who look for one."""
     own = _own()
     if len(_given) > len(own) // 2:
-        _given.clear()
+        del _given[next(iter(_given))]
     while True:
         port = secrets.choice(own)
         if port in _given:
@@ -33,5 +46,5 @@ def free_port() -> int:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        _given.add(port)
+        _given[port] = None
         return port

@@ -50,7 +50,7 @@ class Postfix:
     def __init__(self, *, hostname="mx.example.test", settings=None, mailboxes=()):
         self.port = free_port()
         # Postfix wants every parent folder passable for its own user, which pytest's are not.
-        self.folder = Path(mkdtemp(prefix="gatepost-postfix-"))
+        self.folder = Path(mkdtemp(prefix="gatepost-postfix-", dir="/tmp"))
         self.folder.chmod(0o755)
         self.maildirs = self.folder / "mail"
         self.log = self.folder / "log" / "postfix.log"

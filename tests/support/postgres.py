@@ -19,8 +19,11 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from support.patience import PATIENCE_SECONDS
 from support.ports import free_port
 from support.watching import lives
+
+_PATIENCE = f"{PATIENCE_SECONDS:.0f}"
 
 
 def find_binaries():
@@ -97,11 +100,13 @@ class Server:
         options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -F "
         options += " ".join(f"-c {setting}" for setting in settings)
         log = str(self.folder / "log")
-        self.run("pg_ctl", "-D", self.data, "-w", "-t", "60", "-l", log, "-o", options, "start")
+        self.run(
+            "pg_ctl", "-D", self.data, "-w", "-t", _PATIENCE, "-l", log, "-o", options, "start"
+        )
 
     def down(self):
         """Stops the server at once, cutting all connections."""
-        self.run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "-t", "60", "stop")
+        self.run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "-t", _PATIENCE, "stop")
 
     def crash(self):
         """Ends all its processes at once (SIGKILL), in the middle of whatever they do."""
@@ -109,11 +114,11 @@ class Server:
 
     def crash_with_a_word(self):
         """Ends them without another write, as `pg_ctl` does for who is in a hurry."""
-        self.run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "-t", "60", "stop")
+        self.run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "-t", _PATIENCE, "stop")
 
     def remove(self):
         with contextlib.suppress(subprocess.CalledProcessError):
-            self.run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
+            self.run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "-t", _PATIENCE, "stop")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def database(self, *, empty=False, like=""):

@@ -20,6 +20,7 @@ from gatepost.mail.address import parse
 from gatepost.store import people
 from gatepost.store.engine import Store
 from support import engines
+from support.patience import PATIENCE_SECONDS
 from support.ports import free_port
 
 # A stop is cut short after nine seconds; the rest is for a machine that others keep busy.
@@ -154,7 +155,7 @@ class Program:
             probe.settimeout(1)
             return probe.connect_ex(("127.0.0.1", self.smtp_port)) == 0
 
-    def stop(self, seconds=60):
+    def stop(self, seconds=PATIENCE_SECONDS):
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGTERM)

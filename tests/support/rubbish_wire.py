@@ -29,12 +29,12 @@ from gatepost.flow.accept.tls import server_context
 from gatepost.mail.client import Client
 from support import rubbish
 from support.certificates import make_certificate
+from support.patience import PATIENCE_SECONDS
 from support.recording_handler import RecordingHandler
 from support.rubbish import TESTS, Target, _folder, pieces, spoilt
 from support.site import served
 from support.smuggling import SEPARATORS, smuggled
 
-PATIENCE_SECONDS = 60.0
 _CHEAP = (4, 8, 1)  # the work of a hash for names that nobody has
 _HASH = "$scrypt$ln=4,r=8,p=1$WKcqunicTcoy5B85i8r+9w$xhdTdlxOa144WdzZvuY/n/NGaZAjV44pHFDm2IeO6l4"
 CLIENTS = ClientTable((
@@ -54,7 +54,7 @@ class Stage:
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
     def run(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE_SECONDS * 4)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE_SECONDS)
 
     def check(self, coroutine):
         """Runs one example; whatever the loop or the log found strange is an error."""

@@ -72,3 +72,4 @@ class SecuredServer(Server):
                 owner = pwd.getpwnam("postgres")
                 os.chown(there, owner.pw_uid, owner.pw_gid)
         self.folder.chmod(0o755)  # the authority's certificate is for everybody
+        self.authority.certificate.chmod(0o644)

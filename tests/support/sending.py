@@ -11,6 +11,7 @@ from gatepost.mail.address import parse
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.outcome import Outcome, Result
 from gatepost.mail.reply import Reply
+from support.patience import PATIENCE_SECONDS
 from support.upstream import Upstream
 
 CONTENT = b"From: s@acme.example\r\nSubject: hello\r\n\r\nHello.\r\n"
@@ -25,7 +26,7 @@ def make_copy(
 
 async def until(condition: Callable[[], object]) -> None:
     """Waits for what another side does; fails the test if that takes too long."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():  # noqa: ASYNC110 - nobody could set an event for us
             await asyncio.sleep(0.005)
 
@@ -37,7 +38,7 @@ class Sending:
         port = upstream if isinstance(upstream, int) else upstream.port
         settings = {
             "name": "default", "host": "127.0.0.1", "port": port, "ehlo": "relay.example.org",
-            "timeouts": Timeouts.all(30.0), "pause": 0.02, "longest_pause": 0.1, "connections": 1,
+            "timeouts": Timeouts.all(PATIENCE_SECONDS), "pause": 0.02, "longest_pause": 0.1, "connections": 1,
         }  # fmt: skip
         self.done: dict[Copy, Sequence[Outcome]] = {}
         self.health: list[tuple[bool, Reply]] = []
@@ -78,7 +79,7 @@ class Sending:
         return await self.wait(*copies)
 
     async def wait(self, *copies: Copy) -> list[Sequence[Outcome]]:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while any(copy not in self.done for copy in copies):
                 self._finished.clear()
                 await self._finished.wait()

@@ -28,12 +28,14 @@ class Shift:
         """What ended a thread, so that nobody waits for work that is not done any more."""
         return self._broken[0] if self._broken else None
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, _kind, error, _trace):
         self.over.set()
         for thread in self._threads:
             thread.join()
-        if self.broken and kind is None:
+        if self.broken and error is None:
             raise self.broken
+        if self.broken:
+            error.add_note(f"a thread had ended before: {self.broken!r}")
 
     def _repeat(self, work):
         try:

@@ -2,11 +2,13 @@
 
 import socket
 
+from support.patience import PATIENCE_SECONDS
+
 
 class Lines:
     """One connection; the greeting is read."""
 
-    def __init__(self, port, source="127.0.0.1", seconds=60):
+    def __init__(self, port, source="127.0.0.1", seconds=PATIENCE_SECONDS):
         self._socket = socket.create_connection(
             ("127.0.0.1", port), timeout=seconds, source_address=(source, 0)
         )

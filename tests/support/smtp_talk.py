@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from support.scale import scale
-
-PATIENCE_SECONDS = scale(60.0, 300.0)
+from support.patience import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

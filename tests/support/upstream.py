@@ -35,11 +35,12 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
+from support.patience import PATIENCE_SECONDS
 from support.upstream_conversation import Conversation
 from support.upstream_script import (
     EXTENSIONS,
@@ -153,7 +154,7 @@ class Upstream:
         finally:
             self.script.steps["DOT"] = step
 
-    async def wait_for(self, count: int, seconds: float = 60.0) -> list[Message]:
+    async def wait_for(self, count: int, seconds: float = PATIENCE_SECONDS) -> list[Message]:
         """Waits until `count` messages were taken; fails the test if that takes too long."""
         async with asyncio.timeout(seconds):
             while len(self.taken) < count:
@@ -188,6 +189,32 @@ class Upstream:
             part.rename(self._folder / f"{name}.json")
 
 
+class _Beside(threading.Thread):
+    """A thread with a loop, in which `life` sets `started`."""
+
+    def __init__(self, life: Callable[[], Coroutine[None, None, None]]) -> None:
+        super().__init__(daemon=True)
+        self.started = threading.Event()
+        self._life = life
+        self._trouble: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._life())
+        except BaseException as error:
+            if self.started.is_set():
+                raise
+            self._trouble = error
+            self.started.set()
+
+    def start_up(self) -> None:
+        """Returns when it has started. Raises what kept it from that, such as a taken port."""
+        self.start()
+        self.started.wait()
+        if self._trouble:
+            raise self._trouble
+
+
 class UpstreamThread:
     """An `Upstream` in a thread with a loop of its own, for tests that are not async."""
 
@@ -195,12 +222,10 @@ class UpstreamThread:
         self, script: Script | None = None, *, port: int = 0, folder: Path | None = None
     ) -> None:
         self._arguments = (script, port, folder)
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread = _Beside(self._run)
 
     def __enter__(self) -> Upstream:
-        self._thread.start()
-        self._started.wait()
+        self._thread.start_up()
         return self.upstream
 
     def __exit__(self, *_: object) -> None:
@@ -212,7 +237,7 @@ class UpstreamThread:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         async with Upstream(script, port=port, folder=folder) as self.upstream:
-            self._started.set()
+            self._thread.started.set()
             await self._stop.wait()
 
 
@@ -221,12 +246,10 @@ class UpstreamCrowd:
 
     def __init__(self, scripts: Mapping[str, Script]) -> None:
         self._upstreams = {name: Upstream(script) for name, script in scripts.items()}
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread = _Beside(self._run)
 
     def __enter__(self) -> Mapping[str, Upstream]:
-        self._thread.start()
-        self._started.wait()
+        self._thread.start_up()
         return self._upstreams
 
     def __exit__(self, *_: object) -> None:
@@ -239,7 +262,7 @@ class UpstreamCrowd:
         async with contextlib.AsyncExitStack() as stack:
             for upstream in self._upstreams.values():
                 await stack.enter_async_context(upstream)
-            self._started.set()
+            self._thread.started.set()
             await self._stop.wait()
 
 

@@ -11,7 +11,7 @@ my $port = shift @ARGV;
 Mail::DKIM::DNS::resolver(
     Net::DNS::Resolver->new(
         nameservers => ['127.0.0.1'], port => $port, recurse => 1,
-        udp_timeout => 5, tcp_timeout => 5, retry => 2, config_file => '/dev/null',
+        udp_timeout => 5, tcp_timeout => 5, retry => 5, config_file => '/dev/null',
     )
 );
 for my $file (@ARGV) {

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-PATIENCE_SECONDS = 300.0
+from support.patience import PATIENCE_SECONDS
 
 
 def visiting(url: str = "", **more: Any) -> httpx.AsyncClient:

@@ -5,11 +5,13 @@ import smtplib
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from sqlalchemy import text
+
+from support.patience import PATIENCE_SECONDS
 
 MAIL = (
     b"From: Acme <news@acme.example>\r\nTo: news@acme.example\r\nSubject: %s\r\n"
@@ -26,7 +28,7 @@ def send(gateway, recipients, content, *, mail_from="news@acme.example", mail_op
          rcpt_options=(), source="127.0.0.1"):  # fmt: skip
     """Submits `content`; the final reply as (code, text)."""
     with smtplib.SMTP(
-        "127.0.0.1", gateway.smtp_port, timeout=120, source_address=(source, 0)
+        "127.0.0.1", gateway.smtp_port, timeout=PATIENCE_SECONDS, source_address=(source, 0)
     ) as client:
         client.ehlo("mailer.example")
         code, said = client.mail(mail_from, list(mail_options))
@@ -38,8 +40,8 @@ def send(gateway, recipients, content, *, mail_from="news@acme.example", mail_op
     return code, said.decode()
 
 
-def wait_until(holds, gateway=None, seconds=240):
-    """Returns what `holds()` does as soon as that is true; `seconds` only end what hangs."""
+def wait_until(holds, gateway=None, seconds=PATIENCE_SECONDS):
+    """Returns what `holds()` does as soon as that is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = holds()
@@ -52,7 +54,7 @@ def wait_until(holds, gateway=None, seconds=240):
 def request(method, link, body=None):
     """The status of a request, as a mail client's server makes it."""
     parts = urlsplit(link)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=120)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=PATIENCE_SECONDS)
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
     connection.request(method, parts.path, body, headers)
     status = connection.getresponse().status
@@ -86,10 +88,11 @@ def copies(upstream):
 
 def child_processes(process):
     """The ids of the processes that `process` started and that still run."""
-    tasks = Path(f"/proc/{process.pid}/task")
-    return sorted(
-        int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()
-    )
+    found = []
+    for task in Path(f"/proc/{process.pid}/task").iterdir():
+        with suppress(OSError):  # a thread that has ended just now left its children to another
+            found += map(int, (task / "children").read_text().split())
+    return sorted(found)
 
 
 def lives(pid):
@@ -112,11 +115,11 @@ def listens(pid, port):
         for line in lines
         if line[3] == "0A" and int(line[1].rpartition(":")[2], 16) == port
     }
-    return any(
-        str(descriptor.readlink()) in wanted
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir()
-        if descriptor.exists() or descriptor.is_symlink()
-    )
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed since
+            if str(descriptor.readlink()) in wanted:
+                return True
+    return False
 
 
 def memory(pid):
