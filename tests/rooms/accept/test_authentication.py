@@ -4,6 +4,7 @@ import asyncio
 import base64
 import smtplib
 import ssl
+import threading
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -47,9 +48,19 @@ def from_afar(monkeypatch):
     monkeypatch.setattr(Secured, "take_seat", take_seat)
 
 
+@pytest.fixture
+def held(monkeypatch):
+    """A password is checked when this is set: else the check may be over before a test acts."""
+    may_go = threading.Event()
+    real = passwords.verify
+    monkeypatch.setattr(passwords, "verify", lambda *words: may_go.wait() and real(*words))
+    yield may_go
+    may_go.set()
+
+
 async def with_smtplib(port, converse, *, kind=smtplib.SMTP, **how):
     def run():
-        with kind("localhost", port, timeout=20, **how) as client:
+        with kind("localhost", port, timeout=300, **how) as client:
             return converse(client)
 
     return await asyncio.to_thread(run)
@@ -314,7 +325,7 @@ async def test_credentials_are_shared_between_listeners(listen, monkeypatch):
     shared.close()
 
 
-async def test_who_hangs_up_before_the_answer_has_guessed_all_the_same(listen):
+async def test_who_hangs_up_before_the_answer_has_guessed_all_the_same(listen, held):
     """Otherwise every guess costs us the work of a check, and nothing is ever locked."""
     guesses = Guesses()
     listener = await listen([APP], guesses=guesses)
@@ -322,20 +333,25 @@ async def test_who_hangs_up_before_the_answer_has_guessed_all_the_same(listen):
     here = ip_address("127.0.0.1")
     for _ in range(PATIENCE["name and network"].failures):
         async with connected(listener.port) as talk:
+            held.clear()
             await talk.send(f"AUTH PLAIN {wrong}\r\n".encode())
             await until(lambda: listener._door.passwords._waiting)
             talk.abort()
             await until(lambda: not listener.connections)
+            held.set()
+            await until(lambda: not listener._door.passwords._waiting)
     await until(lambda: not listener._door.tasks)
     assert guesses.locked(b"app", here)
 
 
-async def test_who_hangs_up_and_knows_the_password_takes_no_seat(listen):
+async def test_who_hangs_up_and_knows_the_password_takes_no_seat(listen, held):
     listener = await listen([APP], limits=Limits(connections_per_client=1))
     async with connected(listener.port) as talk:
         await talk.send(f"AUTH PLAIN {GOOD}\r\n".encode())
         await until(lambda: listener._door.passwords._waiting)
         talk.abort()
-        await until(lambda: not listener.connections and not listener._door.tasks)
+        await until(lambda: not listener.connections)
+        held.set()
+        await until(lambda: not listener._door.tasks)
     async with connected(listener.port) as talk:
         assert (await talk.say(f"AUTH PLAIN {GOOD}")).code == 235

@@ -65,7 +65,7 @@ async def test_stop_lets_a_transaction_finish(listen, handler):
     listener = await listen()
     async with connected(listener.port) as talk:
         await talk.say(MAIL, "RCPT TO:<b@shop.example>")
-        stopping = asyncio.create_task(listener.stop(20.0))
+        stopping = asyncio.create_task(listener.stop(300.0))
         await asyncio.sleep(0.05)
         assert (await talk.say("RCPT TO:<c@shop.example>")).status == "250 2.1.5"
         assert (await talk.say("DATA")).code == 354

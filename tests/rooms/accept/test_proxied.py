@@ -173,7 +173,7 @@ def shake_hands(port, source, header, context, together, *, said=b""):
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
-    with socket.create_connection(("127.0.0.1", port), 20, source_address=(source, 0)) as line:
+    with socket.create_connection(("127.0.0.1", port), 300, source_address=(source, 0)) as line:
         if not together:
             line.sendall(header)
             header = b""
@@ -215,5 +215,5 @@ async def test_a_stop_does_not_wait_for_headers(listen):
     listener = await behind(listen)
     async with connected(listener.port, greet=False) as talk:
         await until(lambda: listener.connections)
-        await listener.stop(20.0)
+        await listener.stop(300.0)
         assert await talk.rest() == b""

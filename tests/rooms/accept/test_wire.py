@@ -231,7 +231,7 @@ async def test_a_message_is_taken_though_the_client_went_away(listen, handler):
     async with connected(listener.port) as talk:
         await talk.say(MAIL, "RCPT TO:<b@shop.example>", "DATA")
         await talk.send(b"x\r\n.\r\n")
-        await asyncio.sleep(0.05)
+        await until(lambda: handler.waiting)
         talk.abort()
         await until(lambda: listener.connections == 0)
         handler.gate.set()
@@ -260,7 +260,7 @@ async def test_a_half_closed_connection_is_answered(listen, handler):
             b"EHLO c\r\nMAIL FROM:<a@acme.example>\r\nRCPT TO:<b@shop.example>\r\nDATA\r\nx\r\n.\r\nNOOP\r\n"
         )
         talk.end()
-        await asyncio.sleep(0.05)
+        await until(lambda: handler.waiting)
         handler.gate.set()
         assert codes(await talk.rest()) == ["220", "250", "250", "250", "354", "250", "250"]
 
