@@ -189,6 +189,8 @@ def test_reloads_refuse_no_mail_and_cut_no_connection(two):
         for one in mailers:
             one.result(120)
     wait_until(lambda: len(upstream.taken) == before + len(done), gateway)
+    # On record, too: the next test kills them, and what is not would be sent again.
+    wait_until(lambda: states(gateway).keys() <= {"delivered", "dropped"}, gateway)
 
 
 def test_workers_end_with_their_supervisor_and_keep_others_out_until_then(two):
