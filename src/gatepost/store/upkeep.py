@@ -10,6 +10,7 @@ upgrades the schema, so that a store of an older or a newer program can be looke
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ DATABASE = "gatepost.db"
 LOCK = "gatepost.lock"
 _MAX_FINDINGS = 20
 GLANCE_SECONDS = 2.0
+_LOOK_SECONDS = 0.05
 _INTERRUPTED = "interrupted"
 
 Where = tuple[str, Path]  # URL and data_dir
@@ -162,7 +164,7 @@ def _glance(engine: Engine, seconds: float) -> bool:
 def roll_back(url: str, data_dir: Path, to: str, *, dry_run: bool = False) -> Mapping[str, int]:
     """Takes the schema back; how many rows went, by table. No gateway may run meanwhile."""
     with _opened(url, data_dir, writes=True) as engine:
-        if others := _others(engine):
+        if others := _others_that_stay(engine):
             raise StoreUnavailable(
                 f"{others} connections of Gatepost are open on this database: stop every gateway"
             )
@@ -173,6 +175,14 @@ def roll_back(url: str, data_dir: Path, to: str, *, dry_run: bool = False) -> Ma
         finally:
             if lock:
                 lock.close()
+
+
+def _others_that_stay(engine: Engine) -> int:
+    """The same after a while: a server is told that a line has ended, and needs a moment."""
+    deadline = time.monotonic() + GLANCE_SECONDS
+    while (others := _others(engine)) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    return others
 
 
 def _others(engine: Engine) -> int:

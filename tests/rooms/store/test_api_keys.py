@@ -5,6 +5,7 @@ import threading
 
 from gatepost.store import api_keys
 from gatepost.store.engine import Store
+from support.patience import PATIENCE_SECONDS
 
 KEY, NAME = "k", "crm-4711"
 
@@ -21,7 +22,7 @@ async def test_of_two_at_once_the_first_answer_stands(store_url, tmp_path):
 
     with Store.open(store_url, tmp_path) as one, Store.open(store_url, tmp_path) as two:
         writing = asyncio.create_task(one.write(first))
-        assert await asyncio.to_thread(begun.wait, 20)
+        assert await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
         await two.write(second)  # on PostgreSQL it may meet a row that is not committed yet
         await writing
         found = await two.read(lambda tx: api_keys.repetition(tx, KEY, NAME, b"f"))

@@ -13,6 +13,8 @@ from sqlalchemy import text
 
 from gatepost.store.clock import Clock, elapsed
 from gatepost.store.engine import BatchOp, KeysError, Store, StoreBroken, StoreUnavailable
+from support.patience import PATIENCE_SECONDS
+from support.patient_stores import wait_for_long
 
 
 def put(name, value="x"):
@@ -47,11 +49,11 @@ def held(store):
 
     def hold(_tx):
         entered.set()
-        assert gate.wait(120)
+        assert gate.wait(PATIENCE_SECONDS)
 
     thread = threading.Thread(target=store.write_now, args=(hold,))
     thread.start()
-    assert entered.wait(120)
+    assert entered.wait(PATIENCE_SECONDS)
     yield gate
     gate.set()
     thread.join()
@@ -169,7 +171,7 @@ def test_closing_finishes_what_is_queued(store_url, tmp_path):
 
     thread = threading.Thread(target=store.write_now, args=(slow,))
     thread.start()
-    started.wait(120)
+    assert started.wait(PATIENCE_SECONDS)
     store.close()
     thread.join()
     with Store.open(store_url, tmp_path / "d") as again:
@@ -236,9 +238,11 @@ def test_a_folder_that_cannot_be_made_is_trouble_with_the_store(tmp_path):
 def _insert_many(folder, prefix, count):
     from pathlib import Path
 
-    with Store.open("", Path(folder)) as store:
-        for number in range(count):
-            store.write_now(put(f"{prefix}{number}"))
+    with pytest.MonkeyPatch.context() as patches:
+        wait_for_long(patches)
+        with Store.open("", Path(folder)) as store:
+            for number in range(count):
+                store.write_now(put(f"{prefix}{number}"))
 
 
 def test_processes_share_one_sqlite_file(tmp_path):
@@ -255,7 +259,8 @@ def test_processes_share_one_sqlite_file(tmp_path):
         assert len(store.read_now(names)) == 180
 
 
-def test_many_may_open_a_new_store_at_once(engine, request, tmp_path):
+def test_many_may_open_a_new_store_at_once(engine, request, tmp_path, monkeypatch):
+    wait_for_long(monkeypatch)
     url = ""
     if engine == "postgresql":
         url = request.getfixturevalue("postgres_server").database(empty=True)
@@ -279,7 +284,7 @@ def test_many_may_open_a_new_store_at_once(engine, request, tmp_path):
 
 
 def test_a_foreign_program_that_keeps_the_file_locked_is_trouble_that_passes(tmp_path, monkeypatch):
-    monkeypatch.setattr("gatepost.store.connection.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("gatepost.store.health.PATIENCE_SECONDS", 0.2)
     with Store.open("", tmp_path) as store:
         foreign = sqlite3.connect(tmp_path / "gatepost.db", isolation_level=None)
         foreign.execute("BEGIN IMMEDIATE")
@@ -360,7 +365,7 @@ def test_gateways_in_each_others_way_both_get_through(postgres_server, tmp_path)
                 tx.cursor.execute(change, (first,))
                 if not attempts:
                     attempts.append(1)
-                    barrier.wait(120)
+                    barrier.wait(PATIENCE_SECONDS)
                 tx.cursor.execute(change, (second,))
 
             return op
@@ -379,7 +384,7 @@ def test_gateways_in_each_others_way_both_get_through(postgres_server, tmp_path)
 
 
 def test_the_store_tells_the_time_of_the_server(store):
-    assert abs(store.now() - datetime.now(UTC)) < timedelta(seconds=5)
+    assert abs(store.now() - datetime.now(UTC)) < timedelta(minutes=2)
     assert store.now().tzinfo is UTC
 
 
@@ -404,12 +409,12 @@ async def test_what_reads_for_long_keeps_nobody_else_from_reading(store):
 
     def slow(_tx):
         begun.set()
-        assert gate.wait(120)
+        assert gate.wait(PATIENCE_SECONDS)
         return "read"
 
     surveys = [asyncio.ensure_future(store.survey(slow)) for _ in range(3)]
-    await asyncio.to_thread(begun.wait, 30)
-    async with asyncio.timeout(30):
+    assert await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
+    async with asyncio.timeout(PATIENCE_SECONDS / 2):
         assert isinstance(await store.read(names), list)
     assert not any(one.done() for one in surveys)
     gate.set()

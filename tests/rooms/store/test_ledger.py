@@ -11,6 +11,7 @@ from gatepost.consent.evidence import EventKind, Fact
 from gatepost.mail.address import parse
 from gatepost.store import ledger, people
 from gatepost.store.engine import Store
+from support.patient_stores import wait_for_long
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 PEOPLE = [parse(f"user{number}@example.org") for number in range(6)]
@@ -195,8 +196,9 @@ def test_sealing_goes_on_in_slices(store, monkeypatch):
     assert findings(store) == []
 
 
-def test_gateways_seal_and_record_at_once(store_url, tmp_path):
+def test_gateways_seal_and_record_at_once(store_url, tmp_path, monkeypatch):
     """Each event is sealed exactly once; sealers give way to each other."""
+    wait_for_long(monkeypatch)
     with Store.open(store_url, tmp_path) as one, Store.open(store_url, tmp_path) as other:
 
         def work(store, who):

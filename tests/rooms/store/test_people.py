@@ -17,6 +17,7 @@ from gatepost.mail.address import parse
 from gatepost.store import people, recording, suppressing, suppressions
 from gatepost.store.engine import Store
 from gatepost.store.tables.ledger import standing, suppression
+from support.patient_stores import wait_for_long
 
 DAY = timedelta(days=1)
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -360,7 +361,8 @@ def test_a_rebuild_mends_what_was_changed_by_hand(store):
     assert store.read_now(derived) == before
 
 
-def test_gateways_recording_for_one_person_lose_nothing(store_url, tmp_path):
+def test_gateways_recording_for_one_person_lose_nothing(store_url, tmp_path, monkeypatch):
+    wait_for_long(monkeypatch)
     with Store.open(store_url, tmp_path) as one, Store.open(store_url, tmp_path) as other:
 
         def run(store, stream):

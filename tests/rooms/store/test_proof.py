@@ -13,6 +13,7 @@ from gatepost.store.adoption import WITHOUT_PROOF, adopt
 from gatepost.store.engine import DATABASE, Store
 from gatepost.store.proof.inspection import differing
 from support.ledgers import ATTESTED, PEOPLE, add_source, build, erased, fact, record, seal
+from support.patient_stores import wait_for_long
 
 ANNA = PEOPLE[0]
 
@@ -343,8 +344,9 @@ def test_a_new_store_has_nothing_to_take_over(tmp_path):
 # Several gateways
 
 
-def test_gateways_record_and_seal_at_once_and_the_ledger_is_whole(store_url, tmp_path):
+def test_gateways_record_and_seal_at_once_and_the_ledger_is_whole(store_url, tmp_path, monkeypatch):
     """Nobody waits for a chain head; the sealers give way to each other."""
+    wait_for_long(monkeypatch)
     with Store.open(store_url, tmp_path) as one, Store.open(store_url, tmp_path) as other:
         add_source(one)
         stop = threading.Event()

@@ -1,6 +1,8 @@
 """Schema up and down with rows in every table: nothing is lost, and the ledger verifies."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -14,9 +16,12 @@ from sqlalchemy import Integer, MetaData, create_engine, insert, inspect, make_u
 from gatepost.store import ledger, schema, upkeep
 from gatepost.store.engine import DATABASE, Store
 from gatepost.store.instance import StoreInUse, only_instance
+from gatepost.store.postgresql import connect
 from gatepost.store.schema import CannotRollBack
 from gatepost.store.trouble import StoreTooNew, StoreUnavailable
 from support.filled import fill
+from support.patience import PATIENCE_SECONDS
+from support.patient_stores import wait_for_long
 
 OLDEST_WITH_ROWS = "0004"  # before it nobody had a store
 REVISIONS = [name for name in schema.revisions()[:-1] if name >= OLDEST_WITH_ROWS]
@@ -202,7 +207,8 @@ def test_an_upgrade_that_was_killed_is_done_again(empty_url, tmp_path, filled):
             assert lacking(before, rows_of(engine)) == []
 
 
-def test_gateways_that_start_at_once_upgrade_once(empty_url, tmp_path, filled):
+def test_gateways_that_start_at_once_upgrade_once(empty_url, tmp_path, filled, monkeypatch):
+    wait_for_long(monkeypatch)
     folder, rows = filled
     shutil.copytree(folder / "keys", tmp_path / "keys")
     make_old(empty_url, tmp_path, REVISIONS[0], rows)
@@ -238,4 +244,25 @@ def test_a_store_in_use_is_not_taken_back(postgres_server, tmp_path):
     url = postgres_server.database()
     with Store.open(url, tmp_path), pytest.raises(StoreUnavailable, match="stop every gateway"):
         upkeep.roll_back(url, tmp_path, REVISIONS[-1])
+    postgres_server.drop(url)
+
+
+def test_who_has_just_left_is_waited_for(postgres_server, tmp_path, monkeypatch):
+    """The server's side of a line ends later than ours: after a stop, or a dry run."""
+    url = postgres_server.database()
+    with connect(url, {}) as leaving:
+        backend = leaving.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+    looked, others = [], upkeep._others
+
+    def look(engine):
+        looked.append(others(engine))
+        os.kill(backend, signal.SIGCONT)
+        monkeypatch.setattr(upkeep, "_others", others)
+        return looked[-1]
+
+    monkeypatch.setattr(upkeep, "_others", look)
+    monkeypatch.setattr(upkeep, "GLANCE_SECONDS", PATIENCE_SECONDS)
+    upkeep.roll_back(url, tmp_path, REVISIONS[-1], dry_run=True)
+    assert looked == [1]
     postgres_server.drop(url)
