@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gatepost.mail.outcome import Result
+from support.patience import PATIENCE_SECONDS
 from support.scale import scale
 from support.sending import Sending, make_copy
 from support.upstream import EXTENSIONS, Drop, Raw, Reset, Script, Slow, Upstream
@@ -68,7 +69,7 @@ async def play(steps, extensions):
         Sending(up, connections=2, pause=0.001, longest_pause=0.002) as sending,
     ):
         left = list(range(COUNT))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while left:
                 await sending.pool.wait_for_room()
                 batch = left[: sending.pool.room()]

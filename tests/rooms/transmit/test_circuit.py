@@ -6,6 +6,7 @@ import pytest
 
 from gatepost.flow.transmit import pool as pool_module
 from gatepost.mail.outcome import Result, Scope
+from support.patience import PATIENCE_SECONDS
 from support.sending import Sending, make_copy, until
 from support.upstream import EXTENSIONS, Drop, Reset, Script, Slow, Upstream
 
@@ -22,7 +23,7 @@ def mails(up: Upstream) -> int:
 
 
 async def wanted(sending: Sending) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await sending.pool.wait_for_room()
 
 

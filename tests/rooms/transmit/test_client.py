@@ -8,6 +8,7 @@ import pytest
 from gatepost.flow.transmit.route import Route, Timeouts, Tls
 from gatepost.mail.outcome import Result, Scope
 from support.certificates import make_certificate, server_context
+from support.patience import PATIENCE_SECONDS
 from support.sending import Sending, make_copy
 from support.upstream import Drop, Hang, Raw, Script, Upstream
 
@@ -144,7 +145,8 @@ async def test_auth_over_starttls(good):
     ],
 )
 async def test_whatever_is_said_before_mail_fails_nobody(steps, code):
-    outcome, up, sending = await send_one(Script(steps=steps), timeouts=Timeouts.all(1.0))
+    patience = 1.0 if Hang() in steps.values() else PATIENCE_SECONDS
+    outcome, up, sending = await send_one(Script(steps=steps), timeouts=Timeouts.all(patience))
     if outcome.scope is Scope.CONNECTION:  # it closed when it saw MAIL
         assert steps["EHLO"] == Drop("250 upstream.example")
         return

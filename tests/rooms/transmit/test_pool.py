@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 
 import pytest
 
@@ -11,6 +12,7 @@ from gatepost.flow.transmit.bucket import Bucket
 from gatepost.flow.transmit.route import Route
 from gatepost.flow.transmit.session import WINDOW
 from gatepost.mail.outcome import Result, Scope
+from support.patience import PATIENCE_SECONDS
 from support.sending import Sending, make_copy, until
 from support.upstream import EXTENSIONS, Drop, Hang, Raw, Script, Slow, Upstream
 
@@ -61,7 +63,7 @@ async def test_room_is_bounded_by_number_and_comes_back():
         for copy in waiting:
             pool.put(copy)
         assert pool.room() == 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await pool.wait_for_room()
         assert pool.room() > 0
         await sending.wait(*waiting)
@@ -94,18 +96,20 @@ async def test_a_rate_lets_urgent_copies_go_first():
         bulk = copies(15)
         for copy in bulk:
             sending.pool.put(copy)
-        await until(lambda: len(up.messages) == 10)
+        await until(lambda: len(up.messages) >= 10)
+        begun = len(up.messages)
         await sending.send(make_copy("anna@one.example", urgent=True))
         order = [message.recipients[0] for message in up.messages]
-        assert order.index("anna@one.example") <= 11
+        assert order.index("anna@one.example") - begun <= 1
         await sending.wait(*bulk)
 
 
 async def test_the_rate_holds_back_what_is_too_much():
     async with Upstream() as up, Sending(up, rate=(20, 1.0), connections=3) as sending:
+        before = time.time()  # upstream may be late to see even the first of them
         await sending.send(*copies(24))
-        starts = sorted(message.began for message in up.messages)
-        assert starts[-1] - starts[0] >= 0.15  # twenty at once, four more in a fifth of a second
+        last = max(message.began for message in up.messages)
+        assert last - before >= 0.15  # twenty at once, four more in a fifth of a second
 
 
 @pytest.mark.parametrize(("count", "seconds"), [(5000, 3600.0), (1, 60.0), (100, 1.0), (7, 2.0)])
@@ -169,7 +173,7 @@ async def test_upstream_away_gives_everything_back_and_recovers():
         assert sending.pool.room() == 0
         ((late,),) = await sending.send(make_copy())  # put although there was no room
         assert (late.result, late.scope) == (UNSENT, Scope.UPSTREAM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await sending.pool.wait_for_room()
         assert sending.pool.healthy
         assert [healthy for healthy, _ in sending.health] == [False, True]
@@ -230,7 +234,7 @@ async def test_drain_finishes_the_wire_and_gives_back_the_queue():
         for copy in waiting:
             sending.pool.put(copy)
         await until(lambda: up.messages)
-        await sending.pool.drain(60)
+        await sending.pool.drain(PATIENCE_SECONDS)
         assert set(sending.done) == set(waiting)
         results = sending.results()
         assert results.count(DELIVERED) == len(up.messages) == 2  # one written, one begun
@@ -272,7 +276,7 @@ async def test_put_after_stop_comes_back():
         assert sending.pool.room() == 0
         ((outcome,),) = await sending.send(make_copy())
         assert (outcome.result, outcome.reply) == (UNSENT, trouble.STOPPING)
-        await asyncio.wait_for(sending.pool.wait_for_room(), 5)
+        await asyncio.wait_for(sending.pool.wait_for_room(), PATIENCE_SECONDS)
         assert up.connections == 0
 
 
@@ -326,7 +330,7 @@ async def send_through_chaos(seed, extensions, steps, count=60):
             }
             if not left:
                 return sending, up
-            await asyncio.wait_for(sending.pool.wait_for_room(), 10)
+            await asyncio.wait_for(sending.pool.wait_for_room(), PATIENCE_SECONDS)
     raise AssertionError(f"still unsent: {left}")
 
 

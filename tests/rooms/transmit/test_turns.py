@@ -6,6 +6,7 @@ import pytest
 
 from gatepost.flow.transmit.turns import Turns
 from gatepost.mail.outcome import Result
+from support.patience import PATIENCE_SECONDS
 from support.sending import Sending, make_copy, until
 from support.upstream import Drop, Hang, Script, Slow, Upstream
 
@@ -107,7 +108,7 @@ async def test_a_pool_that_stops_keeps_nobody_waiting():
         tasks = await begin(Turns(sending.pool), *lists)
         await until(lambda: up.commands)
         await sending.pool.stop()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await asyncio.gather(*tasks)
         await sending.wait(*every)
         assert set(sending.results()) <= {Result.UNSENT, Result.DEFERRED}
@@ -122,7 +123,7 @@ async def test_urgent_copies_and_others_that_wait_while_upstream_goes_come_back_
         every = [copy for some in lists for copy in some]
         tasks = await begin(turns, *lists)
         await sending.wait(*every[:1])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await asyncio.gather(*tasks)
         await sending.wait(*every)
         await until(lambda: sending.pool.healthy or sending.pool.on_trial)
