@@ -9,7 +9,7 @@ import pytest
 from gatepost.app import housekeeping
 from gatepost.app.gateway import Gateway
 from gatepost.config import load
-from gatepost.flow import outbound
+from gatepost.flow import claims
 from gatepost.flow.spool import fresh
 from gatepost.mail.address import parse
 from gatepost.store import campaigns, people
@@ -22,7 +22,7 @@ from support.watching import mail
 
 @pytest.fixture(autouse=True)
 def nobody_looks_by_themselves(monkeypatch):
-    monkeypatch.setattr(outbound, "IDLE_SECONDS", 3600.0)
+    monkeypatch.setattr(claims, "IDLE_SECONDS", 3600.0)
     monkeypatch.setattr(housekeeping, "WITHDRAWALS_SECONDS", 3600.0)
     monkeypatch.setattr(fresh, "CURRENT_FOR_SECONDS", 3600.0)  # or mail would wait for that look
 

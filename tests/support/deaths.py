@@ -26,13 +26,13 @@ FATES = ("killed", "frozen", "bereft", "blackout")
 def hurry(lease_seconds=0.0):
     """What is done every few minutes is done several times a second; leases may be shorter."""
     from gatepost.app import gateway, housekeeping
-    from gatepost.flow import outbound
+    from gatepost.flow import claims
     from gatepost.flow.spool import fresh, queue
     from gatepost.store import connection
 
     housekeeping.NOTICES_SECONDS = 0.1
     housekeeping.TERMS_SECONDS = 0.2
-    outbound.IDLE_SECONDS = 0.1
+    claims.IDLE_SECONDS = 0.1
     if not lease_seconds:  # nobody else is there: it believes every clock
         queue.Pace = partial(lambda pace, _calm: pace(timedelta(0)), queue.Pace)
     else:

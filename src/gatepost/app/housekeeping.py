@@ -26,7 +26,8 @@ from gatepost.app.head_mail import HeadMail
 from gatepost.app.notices import Notices
 from gatepost.app.welcomes import Welcomes
 from gatepost.app.wiring import Wiring
-from gatepost.flow.outbound import EXPIRED, Outbound
+from gatepost.flow.outbound import Outbound
+from gatepost.flow.outcomes import EXPIRED
 from gatepost.flow.spool.queue import LEASE, Queue
 from gatepost.store import api_keys, campaigns, complaint_rate, content, ledger, people, signups
 from gatepost.store.clock import elapsed

@@ -20,7 +20,7 @@ from functools import partial
 from gatepost import houselog
 from gatepost.app.wiring import Wiring
 from gatepost.feedback.bounces import Severity, judge_reply
-from gatepost.flow.outbound import EXPIRED
+from gatepost.flow.outcomes import EXPIRED
 from gatepost.flow.transmit.trouble import is_own_refusal, is_own_word
 from gatepost.mail.address import AddressError, parse
 from gatepost.mail.envelope import Recipient
