@@ -108,15 +108,6 @@ def parse(text: str) -> Address:
     return _parse_unusual(text)
 
 
-def is_address(text: str) -> bool:
-    """Whether `parse` would take `text`."""
-    try:
-        parse(text)
-    except AddressError:
-        return False
-    return True
-
-
 def _parse_unusual(text: str) -> Address:
     if not text:
         raise AddressError("the address is empty")

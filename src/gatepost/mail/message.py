@@ -204,11 +204,6 @@ class Message:
         return (part for part in self.parts if not part.children)
 
     @property
-    def repeated_fields(self) -> tuple[str, ...]:
-        """Names of fields that may occur once and occur again (RFC 5322 §3.6, R5322-2)."""
-        return _repeated(self.root)
-
-    @property
     def carries_dkim(self) -> bool:
         """Whether somebody has already signed the message (RFC 6376)."""
         return self.root.field(b"dkim-signature") is not None

@@ -8,7 +8,6 @@ back, and those behind it are answered at once, so that clients do not pile up.
 """
 
 import threading
-import time
 
 from gatepost.store.trouble import StoreDamaged, StoreUnavailable
 
@@ -23,7 +22,6 @@ class Health:
         self._damage = damage
         self._door = threading.Lock()
         self._trouble: StoreUnavailable | None = None
-        self._since = 0.0
         self.failures = 0
 
     @property
@@ -36,11 +34,6 @@ class Health:
         """How many seconds the next attempt may wait."""
         return PATIENCE_SECONDS if self._trouble is None else IMPATIENT_SECONDS
 
-    @property
-    def seconds(self) -> float:
-        """How long the trouble has lasted."""
-        return time.monotonic() - self._since if self.trouble is not None else 0.0
-
     def check(self) -> None:
         """Raises `StoreDamaged` once damage was found: nothing is asked of such a store."""
         if self._damage.found is not None:
@@ -49,8 +42,6 @@ class Health:
     def failed(self, error: StoreUnavailable) -> None:
         """An attempt failed."""
         with self._door:
-            if self._trouble is None:
-                self._since = time.monotonic()
             self._trouble = error
             self.failures += 1
         if isinstance(error, StoreDamaged):

@@ -140,7 +140,7 @@ class Line:
         self._give_up_after = give_up_after
         self._holder = holder
         self._jitter = jitter
-        self._height = self._noted = 0
+        self._height = 0
         self._noted_at = self._leased_at = datetime.min.replace(tzinfo=store.now().tzinfo)
         self._away = 0  # attempts in a row at somebody who is away
         self._not_before = self._leased_at
@@ -173,7 +173,7 @@ class Line:
         if height is None:
             return False
         if not _NONE <= now - self._leased_at < LEASE:  # somebody else may have had it meanwhile
-            self._height = self._noted = height
+            self._height = height
         self._leased_at = now
         return True
 

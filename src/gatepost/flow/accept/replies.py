@@ -69,7 +69,6 @@ NO_STORAGE: Final = Reply(452, "4.3.1", "Not enough storage, try later")
 OUR_ERROR: Final = Reply(451, "4.3.0", "An error on our side, try later")
 LOOP: Final = Reply(554, "5.4.6", "Mail loop: it was here before, or passed too many servers")
 NULL_SENDER: Final = Reply(550, "5.7.1", "Bulk mail needs a return path, not <>")
-NULL_MX: Final = Reply(556, "5.1.10", "The recipient's domain takes no mail")
 
 
 def _wire(code: int, enhanced: str, text: str) -> bytes:
