@@ -74,6 +74,7 @@ async def test_no_address_gets_more_than_a_few_letters(tmp_path):
         served(tmp_path, letters=True) as site,
         visiting(site.url) as client,
     ):
+        site.let_no_rate_recover()
         await site.subscribe("anna@example.org", "newsletter")
         answers = {(await client.post("/manage", data=TYPED)).text for _ in range(6)}
         assert len(answers) == 1
@@ -89,12 +90,12 @@ async def test_no_network_asks_for_ever(tmp_path):
         served(tmp_path, letters=True, proxies=("127.0.0.0/8",)) as site,
         visiting(site.url) as client,
     ):
+        site.let_no_rate_recover()
         asked = {"X-Forwarded-For": "203.0.113.7"}
         codes = [
             (await client.post("/manage", data=TYPED, headers=asked)).status_code for _ in range(40)
         ]
-        assert set(codes[:30]) == {200}
-        assert 429 in codes
+        assert codes == [200] * 30 + [429] * 10
         other = {"X-Forwarded-For": "203.0.113.8"}
         assert (await client.post("/manage", data=TYPED, headers=other)).status_code == 200
 
@@ -178,10 +179,10 @@ async def test_what_is_stored_is_shown_ten_times_in_a_row_and_no_more(tmp_path):
         served(tmp_path, letters=True, dossier=dossier) as site,
         visiting(site.url) as client,
     ):
+        site.let_no_rate_recover()
         subject = await site.subscribe("anna@example.org", "newsletter")
         until = int(site.store.now().timestamp()) + 3600
         claim = Claim(subject, stream_tag("sender:acme"), until)
         path = f"/privacy/{site.ring.seal(Purpose.DOSSIER, claim)}"
         codes = [(await client.get(path)).status_code for _ in range(12)]
-        assert codes[:10] == [200] * 10
-        assert codes[-1] == 429
+        assert codes == [200] * 10 + [429] * 2
