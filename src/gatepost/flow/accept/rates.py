@@ -42,20 +42,22 @@ class Rates:
 
     def left(self, name: str, rate: Rate, now: float) -> float:
         """How many messages the client may send at `now`; below 1 it may send none."""
-        messages, seconds = rate
+        return self._left(*self._place(name, rate), rate, now)
+
+    def use(self, name: str, rate: Rate, now: float, messages: float) -> None:
+        """Takes so many messages away, or gives them back where it is less than 0."""
         place, tag = self._place(name, rate)
+        left = min(float(rate[0]), self._left(place, tag, rate, now) - messages)
+        _SLOT.pack_into(self._table, place, tag, left, now)
+
+    def _left(self, place: int, tag: int, rate: Rate, now: float) -> float:
+        messages, seconds = rate
         found: int
         left: float
         then: float
         found, left, then = _SLOT.unpack_from(self._table, place)
         full = float(messages)
         return min(full, left + max(0.0, now - then) * full / seconds) if found == tag else full
-
-    def use(self, name: str, rate: Rate, now: float, messages: float) -> None:
-        """Takes so many messages away, or gives them back where it is less than 0."""
-        left = min(float(rate[0]), self.left(name, rate, now) - messages)
-        place, tag = self._place(name, rate)
-        _SLOT.pack_into(self._table, place, tag, left, now)
 
     def _place(self, name: str, rate: Rate) -> tuple[int, int]:
         """Where the count is, or is to be; and what it is known by there."""
