@@ -38,11 +38,12 @@ FACTS = {
     "complained": consents.complained,
     "suppressed": consents.suppressed,
 }
+SENT = "Mon, 01 Mar 2027 09:00:00"  # the date of all mails here
 AS_WORDS = (
     (re.compile(r"/(u|p)/[A-Za-z0-9_-]{49}"), r"/\1/TOKEN"),
     (re.compile(r"http://127\.0\.0\.1:\d+/"), "http://LINKS/"),
     (re.compile(r"\b[0-9a-hjkmnp-tv-z]{13}\b(?=[;@>])"), "ID"),
-    (re.compile(r"\w{3}, \d{1,2} \w{3} 20\d\d (?!09:00:00)[\d:]{8} \+0000"), "DATE"),
+    (re.compile(rf"(?!{SENT})\w{{3}}, \d{{1,2}} \w{{3}} 20\d\d [\d:]{{8}} \+0000"), "DATE"),
     (re.compile(r"--=_[0-9a-f]+"), "--BOUNDARY"),
     (re.compile(r'"=_[0-9a-f]+"'), '"BOUNDARY"'),
 )
@@ -69,7 +70,7 @@ def test_story(story, tmp_path):
             if os.environ.get("GATEPOST_WRITE_SCENARIOS"):
                 (story / "expected.txt").write_bytes(told.encode())
             expected = (story / "expected.txt").read_bytes().decode()
-            for _ in range(50):  # what is refused at RCPT is put on record after the reply
+            for _ in range(600):  # what is refused at RCPT is put on record after the reply
                 if told == expected:
                     break
                 time.sleep(0.1)
