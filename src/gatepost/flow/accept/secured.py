@@ -13,6 +13,7 @@ the handshake counts after it (RX-7).
 import asyncio
 import base64
 import binascii
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final
@@ -275,6 +276,6 @@ class Secured(Wire):
         self._client = self._table = None
         self.on_secured()
 
+    @abstractmethod
     def on_secured(self) -> None:
         """The handshake is done; forget what the client said before."""
-        raise NotImplementedError

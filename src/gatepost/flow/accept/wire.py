@@ -19,6 +19,7 @@ not used. What its methods read is set here.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
@@ -45,7 +46,7 @@ class Malformed(Exception):  # noqa: N818  what the client sent, not an error of
         self.reply = reply
 
 
-class Wire(SMTP):
+class Wire(SMTP, ABC):
     """One connection, without a word of SMTP's grammar. Subclasses say what lines mean."""
 
     transport: asyncio.Transport
@@ -68,30 +69,30 @@ class Wire(SMTP):
 
     # What a subclass says
 
+    @abstractmethod
     def greet(self) -> None:
         """The connection is there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_line(self, line: bytes) -> None:
         """One command line, without its CRLF, free of bare CR, bare LF and NUL."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_content(self, content: Content) -> None:
         """The content that `expect_content` asked for is complete."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_lost(self) -> None:
         """The connection is gone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def offend(self) -> None:
         """A line was no command line."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def at_rest(self) -> bool:
         """Whether nothing would be lost by closing now."""
-        raise NotImplementedError
 
     # What a subclass does
 
