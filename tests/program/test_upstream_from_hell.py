@@ -33,9 +33,10 @@ networks = ["127.0.0.66"]
 trust_headers = true
 streams = {names}
 """
+# One connection: whether the first is at rest when the second mail comes is chance.
 ROW = """
 [upstreams.{name}]
-connections = 2
+connections = 1
 {settings}
 
 [upstreams.{name}.timeouts]
@@ -151,7 +152,7 @@ def configuration(upstreams):
         ROW.format(
             name=row.name,
             settings=settings(row, upstreams.get(row.name)),
-            timeouts="\n".join(f'{limit} = "1 s"' for limit in row.timeouts),
+            timeouts="\n".join(f'{limit} = "5 s"' for limit in row.timeouts),
         )
         for row in ROWS
     )
