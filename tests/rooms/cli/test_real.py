@@ -54,10 +54,9 @@ def on_a_terminal(site, *given, typed=b""):
         if not piece:
             break
         seen += piece
-        if typed and (b"? " in seen or b": " in seen):
+        if typed and seen.endswith((b"? ", b": ")):  # what is typed before a prompt is thrown away
             line, _, typed = typed.partition(b"\n")
             os.write(terminal, line + b"\n")
-            time.sleep(0.05)
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
     return seen.decode("utf-8", "replace"), os.waitstatus_to_exitcode(status)
