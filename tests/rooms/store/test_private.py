@@ -3,12 +3,17 @@
 import os
 import stat
 import subprocess
+import sys
 
 import pytest
 from structlog.testing import capture_logs
 
 from gatepost.store.engine import Store, StoreUnavailable
-from gatepost.store.private import _covering_mount_is_ours, make_private_folder, why_open
+from gatepost.store.private import _covering_mount_is_ours, make_private_folder
+from support import full_disk
+from support.patience import PATIENCE_SECONDS
+
+IN_ITS_OWN_MOUNTS = full_disk.command()[:2]
 
 
 def mode(path):
@@ -95,16 +100,23 @@ def test_which_mounts_are_made_for_secrets(path, excepted):
     assert _covering_mount_is_ours(path, MOUNTS) is excepted
 
 
-def test_a_secret_that_is_mounted_is_taken_as_it_is(tmp_path):
-    folder = tmp_path / "secrets"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "none", folder], check=True)
-    try:
-        secret = folder / "upstream"
-        secret.write_text("a secret")
-        secret.chmod(0o444)
-        assert why_open(secret) == "others may read it"
-        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
-        assert why_open(secret) == ""
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
+MOUNTED = """
+import subprocess, sys
+from pathlib import Path
+from gatepost.store.private import why_open
+
+folder = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "none", folder], check=True)
+secret = folder / "upstream"
+secret.write_text("a secret")
+secret.chmod(0o444)
+assert why_open(secret) == "others may read it"
+subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+assert why_open(secret) == ""
+"""
+
+if IN_ITS_OWN_MOUNTS:  # else nobody here may mount anything
+
+    def test_a_secret_that_is_mounted_is_taken_as_it_is(tmp_path):
+        command = [*IN_ITS_OWN_MOUNTS, sys.executable, "-c", MOUNTED, tmp_path]
+        subprocess.run(command, check=True, timeout=PATIENCE_SECONDS)
