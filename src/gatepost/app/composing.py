@@ -54,7 +54,7 @@ MOST_TOGETHER = 100
 
 
 class NotConfiguredError(LookupError):
-    """Stream or sender of bulk mail have left the configuration since it was decided about."""
+    """Stream or sender of bulk mail have left the configuration, or each other, since it came."""
 
 
 class Composer:
@@ -74,7 +74,7 @@ class Composer:
         self._texts = texts
         self._ring = ring
         self._takes_eight_bit = takes_eight_bit
-        self._bulk_treatments: dict[tuple[str, str], tuple[Wiring, BulkTreatment]] = {}
+        self._bulk_treatments: dict[str, tuple[Wiring, BulkTreatment]] = {}
 
     def __call__(self, submission: Submission, message: Message) -> "Ready":
         """Plans the edits of `submission`."""
@@ -141,16 +141,12 @@ class Composer:
         )
 
     def _bulk(self, wiring: Wiring, stream: Stream, sender: Sender) -> BulkTreatment:
-        """What bulk mail of the stream gets, made once per configuration.
-
-        What waits of a stream that has changed hands is still its former sender's.
-        """
-        key = stream.name, sender.name
-        known = self._bulk_treatments.get(key)
+        """What bulk mail of the stream gets, made once per configuration."""
+        known = self._bulk_treatments.get(stream.name)
         if known is not None and known[0] is wiring:
             return known[1]
         made = self._make_bulk(wiring, stream, sender)
-        self._bulk_treatments[key] = wiring, made
+        self._bulk_treatments[stream.name] = wiring, made
         return made
 
     def _make_bulk(self, wiring: Wiring, stream: Stream, sender: Sender) -> BulkTreatment:

@@ -60,9 +60,12 @@ class Policy:
         """Whether mail that was taken for these names can go as what it was taken for.
 
         Bulk mail needs the stream's and the sender's words: nobody can leave a mailing without.
+        And they must belong together: who leaves a stream leaves it with the sender it has now.
         """
         known = self.streams.get(stream)
-        return known is not None and (not bulk or (known.is_bulk and sender in self.senders))
+        if known is None or not bulk:
+            return known is not None
+        return known.is_bulk and known.sender == sender and sender in self.senders
 
     def needs_standing(self, stream: str) -> bool:
         """Whether a decision on `stream` looks at the ledger: it is about a sender's mail."""
