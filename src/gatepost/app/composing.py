@@ -25,6 +25,7 @@ from gatepost.consent.tokens import (
     Ring,
     stream_tag,
 )
+from gatepost.flow.decide.policy import NotConfiguredError
 from gatepost.flow.edit import (
     BulkTreatment,
     Footer,
@@ -53,10 +54,6 @@ TOGETHER_OCTETS = 4_000_000  # of copies that are made in one go
 MOST_TOGETHER = 100
 
 
-class NotConfiguredError(LookupError):
-    """Stream or sender of bulk mail have left the configuration, or each other, since it came."""
-
-
 class Composer:
     """Makes submissions ready, by the configuration in force.
 
@@ -80,7 +77,8 @@ class Composer:
         """Plans the edits of `submission`."""
         wiring = self._wiring()
         taken_for = submission.stream, submission.sender
-        if submission.kind is Kind.BULK and not wiring.policy.knows(*taken_for, bulk=True):
+        is_bulk = submission.kind is Kind.BULK
+        if submission.stream and not wiring.policy.knows(*taken_for, bulk=is_bulk):
             raise NotConfiguredError(*taken_for)
         stream = wiring.policy.streams.get(submission.stream)
         sender = wiring.policy.senders.get(submission.sender)

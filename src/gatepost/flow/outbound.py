@@ -26,7 +26,7 @@ from typing import Protocol, TypeVar, TypeVarTuple
 
 from gatepost import houselog, maillog
 from gatepost.flow.claims import Claims
-from gatepost.flow.decide.policy import Policy
+from gatepost.flow.decide.policy import NotConfiguredError, Policy
 from gatepost.flow.outcomes import Outcomes
 from gatepost.flow.spool.hand import LANES, Hand, Lane, lane_of
 from gatepost.flow.spool.queue import Queue
@@ -260,6 +260,9 @@ class Outbound:
                 raise
             except StoreUnavailable as error:
                 houselog.store_unavailable("load", error)
+                self._give_back([work])
+                continue
+            except NotConfiguredError:  # the claim says so, and holds it until they are
                 self._give_back([work])
                 continue
             except Exception as error:  # noqa: BLE001  what nobody foresaw is set aside, never lost

@@ -1,16 +1,19 @@
 """Composing: what is said of the copies of a submission holds for each of them."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
-from gatepost.app.composing import Composer, NotConfiguredError
+from gatepost.app.composing import Composer
 from gatepost.app.texts import Texts
 from gatepost.app.wiring import wire
 from gatepost.config import load
 from gatepost.consent.tokens import Ring
+from gatepost.flow.decide.policy import NotConfiguredError
 from gatepost.flow.transmit.commands import dotless, whole_lines
 from gatepost.mail.message import scan
+from gatepost.mail.stream import Kind
 from support.claimed import AT, rows, submission
 from support.program import CONFIG
 
@@ -94,3 +97,15 @@ def test_bulk_mail_goes_with_the_words_of_its_stream_and_sender_or_not_at_all(co
     current[0] = configuration("Monthly newsletter", *GONE[gone])
     with pytest.raises(NotConfiguredError):
         make(submission(), scan(HEADER + b"Hello\r\n"))
+
+
+def test_other_mail_does_not_become_bulk_on_its_way(configuration):
+    """Its recipients are nobody that a link could stand for."""
+    make, current = composer(configuration())
+    given = replace(submission(kind=Kind.TRANSACTIONAL), stream="receipts")
+    mail = scan(HEADER + b"Hello\r\n")
+    make(given, mail)
+    kind = ('[streams.receipts]\nkind = "transactional"', '[streams.receipts]\nkind = "bulk"')
+    current[0] = configuration("Monthly newsletter", kind)
+    with pytest.raises(NotConfiguredError):
+        make(given, mail)

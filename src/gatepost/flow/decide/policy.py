@@ -32,6 +32,10 @@ class Facts:
 NOTHING_SPECIAL = Facts()
 
 
+class NotConfiguredError(LookupError):
+    """Stream or sender of a mail have left the configuration, or each other, since it came."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Streams and senders by name, and what each basis is worth."""
@@ -61,11 +65,12 @@ class Policy:
 
         Bulk mail needs the stream's and the sender's words: nobody can leave a mailing without.
         And they must belong together: who leaves a stream leaves it with the sender it has now.
+        Other mail does not become bulk on its way: nobody was found for its links to stand for.
         """
         known = self.streams.get(stream)
-        if known is None or not bulk:
-            return known is not None
-        return known.is_bulk and known.sender == sender and sender in self.senders
+        if known is None or known.is_bulk is not bulk:
+            return False
+        return not bulk or (known.sender == sender and sender in self.senders)
 
     def needs_standing(self, stream: str) -> bool:
         """Whether a decision on `stream` looks at the ledger: it is about a sender's mail."""
