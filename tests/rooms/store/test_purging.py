@@ -9,7 +9,7 @@ from gatepost.mail.recipient_state import State
 from gatepost.store import campaign_report, people, purging, uses
 from gatepost.store.tables import mail as tables
 from gatepost.store.tables.uses import campaign_count
-from gatepost.store.times import to_ms
+from gatepost.store.times import from_ms
 from support.consents import granted
 from support.submissions import (
     DROP,
@@ -87,7 +87,7 @@ def test_nothing_goes_before_its_term(store, mailing):
     change(
         store, tables.submission, {"finished_ms": first}, finished_ms=max(filter(None, finished))
     )
-    moment = store.now() - timedelta(milliseconds=to_ms(store.now()) - first)
+    moment = from_ms(first)
     assert purge_all(store, moment) == 0
     assert purge_all(store, moment + timedelta(seconds=1)) == 2
     assert rows_of(store, tables.content) == rows_of(
