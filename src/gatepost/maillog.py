@@ -155,6 +155,17 @@ def rerouted(upstream: str, count: int) -> None:
     _log.warning("upstream is gone, its queue takes another", upstream=upstream, count=count)
 
 
+def not_configured(stream: str, sender: str, count: int) -> None:
+    """Queued mail whose stream or sender the configuration has no more, or not together."""
+    _log.warning(
+        "held, because stream or sender are not configured as when it came; "
+        "goes on by itself when they are, or: gatepost queue delete",
+        stream=stream,
+        sender=sender,
+        recipients=count,
+    )
+
+
 @lru_cache(maxsize=4096)
 def _attempts_of(stream: str, state: str) -> Counter:
     """One counter; finding it costs more than counting, and every copy counts."""

@@ -118,9 +118,9 @@ def test_bulk_mail_whose_sender_is_gone_waits_for_them(world, config):
     before = len(upstream.messages)
     gateway.run("queue", "retry", "--all")
     wait_until(lambda: states(gateway)["held"] == 1, gateway)
-    reload(gateway, config, "configuration reloaded")
+    wait_until(lambda: "held, because stream or sender" in gateway.log(), gateway)
     assert len(upstream.messages) == before
-    gateway.run("queue", "retry", "--all")
+    reload(gateway, config, "configuration reloaded")
     wait_until(lambda: len(upstream.messages) > before, gateway)
     assert b"List-Unsubscribe: <" in upstream.messages[-1].content
 

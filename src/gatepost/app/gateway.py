@@ -142,6 +142,7 @@ class Gateway:
         self.cellar.memory = settings.limits.memory // 2
         self.outbound.limit_memory(settings.limits.memory // 2)
         self.outbound.forget_plans()
+        self.housekeeping.reloaded()
         self._configure_log()
         self._warn()
         houselog.reloaded()

@@ -91,6 +91,7 @@ class Housekeeping:
         self._leads = leads
         self._mark = 0
         self._endings = asyncio.Event()
+        self._reloaded = asyncio.Event()
         self._forged: frozenset[int] = frozenset()
         self._head_mail = HeadMail(store, wiring)
         self._cases = Complaints(store, wiring)
@@ -114,7 +115,7 @@ class Housekeeping:
             Chore("campaign summaries", NOTICES_SECONDS, self._notices.sum_up),
             Chore("welcomes", WELCOMES_SECONDS, self._welcomes.settle),
             Chore("late welcomes", LATE_SECONDS, self._welcomes.watch),
-            Chore("terms", TERMS_SECONDS, self.apply_terms),
+            Chore("terms", TERMS_SECONDS, self.apply_terms, self._reloaded),
             Chore("complaint rate", COMPLAINTS_SECONDS, self.watch_complaints),
             Chore("complaint cases", COMPLAINTS_SECONDS, self._cases.watch),
             Chore("head of the ledger", HEAD_SECONDS, self._head_mail.send),
@@ -147,6 +148,10 @@ class Housekeeping:
     def wake(self) -> None:
         """Somebody withdrew elsewhere: it is read now."""
         self._endings.set()
+
+    def reloaded(self) -> None:
+        """The configuration is another: its terms are applied now."""
+        self._reloaded.set()
 
     async def _repeat(self, chore: Chore) -> None:
         while True:
@@ -212,6 +217,8 @@ class Housekeeping:
             await self._give_up(upstream, now - retry_for)
             await self._bring_forward(upstream)
         await self._until_done("thawed mail released", campaigns.release_thawed, rounds=1)
+        known = partial(queue_rows.release_known, knows=wiring.policy.knows)
+        await self._until_done("held mail released: it is configured", known, rounds=1)
         await self._until_done("quarantine expired", quarantine.expire)
         await self._until_done(
             "content purged", partial(content.purge, finished_before=keep.before(now))

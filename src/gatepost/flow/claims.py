@@ -15,13 +15,14 @@ is said in the log and tried again.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from gatepost import houselog
+from gatepost import houselog, maillog
 from gatepost.consent.standing import STRANGER
 from gatepost.flow.decide.policy import Facts, Policy
 from gatepost.flow.spool.hand import IN_HAND, Hand
@@ -33,13 +34,15 @@ from gatepost.mail.stream import Kind
 from gatepost.mail.verdict import Reason, Verdict
 from gatepost.store.campaigns import FROZEN
 from gatepost.store.engine import StoreUnavailable
-from gatepost.store.spool.rows import Claimed, Review, Ruling
+from gatepost.store.spool.queue import UNCONFIGURED
+from gatepost.store.spool.rows import Claimed, Review, Ruling, Submission
 
 P = TypeVar("P")
 
 IDLE_SECONDS = 2.0  # how long a row that fell due may wait unnoticed
 SETTLE_SECONDS = 2.0  # for the last claim to be answered
 
+_WAITED = frozenset({FROZEN, UNCONFIGURED})  # rules of what was held, and is decided anew
 POSTMASTER = "postmaster"  # the rule by which our own postmaster gets everything (R5321-2)
 
 
@@ -61,6 +64,7 @@ class Claims:
         self._clock = clock
         self._quarantine_until = quarantine_until
         self._pools: Mapping[str, Pool] = {}
+        self._unknown: Counter[tuple[str, str]] = Counter()  # held since the last report
         self._wake = asyncio.Event()
         self._claiming: asyncio.Task[None] | None = None
         self._stopping = False
@@ -85,6 +89,12 @@ class Claims:
     def wake(self) -> None:
         """Something may be due in the store."""
         self._wake.set()
+
+    def report(self) -> None:
+        """Logs what was held since the last report, because it is not configured."""
+        for (stream, sender), count in self._unknown.items():
+            maillog.not_configured(stream, sender, count)
+        self._unknown.clear()
 
     def wants_more(self, upstream: str, *, urgent: bool) -> bool:
         """Whether it is time to claim for `upstream`, and the last claim left something there."""
@@ -133,36 +143,37 @@ class Claims:
     async def _claim(self, rooms: Mapping[str, int], *, urgent: bool) -> set[str]:
         """Claims; the upstreams for which something was due, if only to be decided away."""
         found: set[str] = set()
+        unknown: dict[int, tuple[str, str]] = {}
         if not any(rooms.values()):
             return found
 
         def decide(review: Review) -> list[Ruling | None]:
             found.update(row.upstream for row in review.rows)
-            return self._decide(review)
+            if _is_known(policy, review.submission):
+                return self._decide(policy, review)
+            names = review.submission.stream, review.submission.sender
+            unknown.update((row.id, names) for row in review.rows)
+            return [_set_aside(row) for row in review.rows]
 
+        policy = self._policy()  # one for look-up and decision, whatever is reloaded meanwhile
         decided_at = self._clock()  # before the decision, never after it
         try:
-            rows = await self._queue.claim(
-                rooms, decide, self._policy().needs_standing, urgent=urgent
-            )
+            rows = await self._queue.claim(rooms, decide, policy.needs_standing, urgent=urgent)
         except StoreUnavailable as error:
             houselog.store_unavailable("claim", error)
             return set()
         except Exception as error:  # noqa: BLE001  the next turn may go better
             houselog.housekeeping_failed("claim", error)
             return set()
+        self._unknown.update(unknown.values())
         self._hand.take(rows, decided_at, None)
         return found
 
-    def _decide(self, review: Review) -> list[Ruling | None]:
+    def _decide(self, policy: Policy, review: Review) -> list[Ruling | None]:
         """The decision at the claim, in the claim's transaction."""
-        policy, submission = self._policy(), review.submission
-        if not submission.stream:  # our own notices
+        if not review.submission.stream:  # our own notices
             return [None] * len(review.rows)
-        bulk = submission.kind is Kind.BULK
-        if not policy.knows(submission.stream, submission.sender, bulk=bulk):
-            return [Ruling(row.verdict, State.HELD) for row in review.rows]
-        stream = policy.streams[submission.stream]
+        stream = policy.streams[review.submission.stream]
         rulings: list[Ruling | None] = []
         for row in review.rows:
             if row.verdict.rule == POSTMASTER:
@@ -182,9 +193,24 @@ class Claims:
 
     def _ruling(self, row: Claimed, verdict: Verdict, now: datetime) -> Ruling | None:
         if verdict.delivers:
-            return Ruling(verdict, State.SENDING) if row.verdict.rule == FROZEN else None
+            return Ruling(verdict, State.SENDING) if row.verdict.rule in _WAITED else None
         if verdict.reason is Reason.SENDER_FROZEN:  # waits for the thaw as what it was
             return Ruling(replace(row.verdict, rule=FROZEN), State.HELD)
         state = after_review(verdict)
         expires = self._quarantine_until(now) if state is State.QUARANTINED else None
         return Ruling(verdict, state, expires)
+
+
+def _is_known(policy: Policy, submission: Submission) -> bool:
+    """Whether it can go as what it was taken for."""
+    bulk = submission.kind is Kind.BULK
+    own = not submission.stream  # a notice of ours
+    return own or policy.knows(submission.stream, submission.sender, bulk=bulk)
+
+
+def _set_aside(row: Claimed) -> Ruling:
+    """Held until stream and sender are configured; who was to get it is not asked before."""
+    verdict = row.verdict
+    if verdict.rule != POSTMASTER:  # which is no verdict that could be found anew
+        verdict = replace(verdict, rule=UNCONFIGURED)
+    return Ruling(verdict, State.HELD)

@@ -238,6 +238,7 @@ class Outbound:
     def report(self) -> None:
         """Logs what was done since the last report."""
         self._outcomes.report()
+        self._claims.report()
 
     def _start_feeders(self, upstream: str) -> None:
         loop = asyncio.get_running_loop()

@@ -106,6 +106,7 @@ OFTEN = {
     "late rows": lambda tx: queue.late(tx, "smarthost", tx.now),
     "give up": lambda tx: queue.give_up(tx, range(30_000, 30_100), "too late"),
     "thawed mail": campaigns.release_thawed,
+    "mail that is configured again": lambda tx: queue.release_known(tx, lambda *_, bulk: bulk),
     "end of a quarantine": quarantine.expire,
     "end of contents": lambda tx: content.purge(tx, tx.now),
     "staged contents": content.sweep_staged,

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, case, func, literal, select, update
 
 from gatepost.mail.recipient_state import State
+from gatepost.mail.stream import Kind
 from gatepost.store.bell import Ring, ring
 from gatepost.store.ending import close_finished
 from gatepost.store.engine import Tx
@@ -24,6 +25,7 @@ from gatepost.store.tables import mail as tables
 from gatepost.store.tables.mail import spelled
 from gatepost.store.times import from_ms, to_ms
 
+UNCONFIGURED = "not-configured"  # the rule of what is held until its stream and sender are
 SLICE = 1000  # rows that are given up in one transaction
 LISTED = (State.READY, State.SENDING, State.DEFERRED, State.HELD)
 
@@ -195,6 +197,34 @@ def reroute(tx: Tx, upstream: str, route_of: Callable[[str, str], str]) -> int:
         )
         moved += tx.connection.execute(move).rowcount
     return moved
+
+
+def release_known(tx: Tx, knows: Callable[..., bool]) -> int:
+    """Makes ready what was held because its stream or sender was not configured, and is now.
+
+    `knows(stream, sender, bulk=...)` says so; how many rows. They are decided anew at their claim.
+    """
+    held = _r.held_ms.is_not(None) & (_r.state == spelled(State.HELD)) & (_r.rule == UNCONFIGURED)
+    kinds = (
+        select(_s.stream, _s.sender, _s.kind)
+        .join_from(tables.recipient, tables.submission, _s.id == _r.submission)
+        .where(held)
+        .distinct()
+    )
+    released = 0
+    for stream, sender, kind in tx.connection.execute(kinds).all():
+        if not knows(stream, sender, bulk=kind == Kind.BULK):
+            continue
+        same = (_s.stream == stream) & (_s.sender == sender) & (_s.kind == kind)
+        ready = (
+            update(tables.recipient)
+            .where(held, select(_s.id).where(_s.id == _r.submission, same).exists())
+            .values(state=State.READY, next_attempt_ms=tx.now_ms, held_ms=None)
+        )
+        released += tx.connection.execute(ready).rowcount
+    if released:
+        ring(tx, Ring.MAIL)
+    return released
 
 
 def count_states(tx: Tx) -> Mapping[str, int]:
