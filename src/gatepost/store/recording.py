@@ -34,6 +34,7 @@ from gatepost.mail.address import Address
 from gatepost.store import sources, subjects, suppressions
 from gatepost.store.events import Entry, covered, insert_events
 from gatepost.store.hot import compile_once
+from gatepost.store.last_word import behind_all
 from gatepost.store.tables.ledger import event, event_payload, standing, subject, suppression
 from gatepost.store.times import from_ms, to_ms
 from gatepost.store.transaction import Tx
@@ -166,6 +167,7 @@ def _record_batch(tx: Tx, batch: Sequence[tuple[Address, Sequence[Fact]]]) -> di
 
 
 def _append(tx: Tx, entries: Sequence[Entry]) -> None:
+    entries = behind_all(tx, entries)
     facts = [entry.fact for entry in entries]
     sources.mark_used(tx, {(fact.source, fact.text_version) for fact in facts if fact.text_version})
     for run in _split_at_erasures(entries):
