@@ -256,6 +256,25 @@ async def test_a_restart_loses_and_repeats_nothing(store, tmp_path):
         }
 
 
+@pytest.mark.parametrize(
+    "narrower",
+    [{"senders": frozenset({"other"})}, {"events": frozenset({EventKind.COMPLAINED})}],
+)
+async def test_what_a_hook_may_hear_no_more_is_not_told_of_what_waits(store, tmp_path, narrower):
+    """Its settings were made narrower while deliveries were on their way."""
+    async with sending(store, tmp_path) as (there, wider):
+        there.answers = [503, 200]
+        await record(store, ANNA, fact(store, stream="newsletter"))
+        await wider.work()
+        assert len(there.heard) == 1
+        sender = Sender(store, there, **narrower)
+        sender.ahead = timedelta(hours=1)
+        await sender.work()
+        await sender.webhook.close()
+        assert len(there.heard) == 1
+        assert [row.waiting for row in await sender.hooks()] == [0]
+
+
 async def test_two_gateways_tell_once(store, tmp_path):
     async with sending(store, tmp_path) as (there, first):
         second = Sender(store, there, holder="gw-1")

@@ -79,12 +79,13 @@ class Webhook:
         return self._hook.wants(Fact.from_payload(said))
 
     async def tell(self, delivery: Delivery, content: Content) -> Outcome:
-        """Posts one event."""
-        if content.fact is None:
+        """Posts one event, if it was not erased and the hook still asks for its like."""
+        fact = content.fact
+        if fact is None or fact.kind not in self.kinds or not self._hook.wants(fact):
             return Outcome(Fate.VOID)
         message = f"msg_{to_text(delivery.id)}"
         body = payload(
-            content.fact,
+            fact,
             message=message,
             recorded_at=content.recorded_at,
             subject=to_text(delivery.subject),
