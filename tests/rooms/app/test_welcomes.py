@@ -57,7 +57,7 @@ async def test_how_late_is_how_loud(store, welcomes, hours, says):
     assert late == ([says] if says else [])
     assert REGISTRY.get_sample_value("gatepost_welcomes_waiting") == 2
     oldest = REGISTRY.get_sample_value("gatepost_oldest_welcome_seconds")
-    assert oldest == pytest.approx(hours * 3600, abs=60)
+    assert oldest == pytest.approx(hours * 3600, abs=600)  # a machine may stand still
 
 
 async def test_nothing_waits_and_nothing_is_said(store, welcomes, capfd):
