@@ -62,13 +62,16 @@ class NameServer:
                 self._udp.sendto(self._answer(wire), peer)
 
     def _serve_tcp(self):
-        with contextlib.suppress(OSError):
-            while True:
+        while True:
+            try:
                 connection, _ = self._tcp.accept()
-                with connection, connection.makefile("rb") as stream:
-                    size = struct.unpack("!H", stream.read(2))[0]
-                    answer = self._answer(stream.read(size))
-                    connection.sendall(struct.pack("!H", len(answer)) + answer)
+            except OSError:
+                return
+            gone = contextlib.suppress(OSError, struct.error)  # who asks, before all was said
+            with gone, connection, connection.makefile("rb") as stream:
+                size = struct.unpack("!H", stream.read(2))[0]
+                answer = self._answer(stream.read(size))
+                connection.sendall(struct.pack("!H", len(answer)) + answer)
 
     def _answer(self, wire):
         question = dns.message.from_wire(wire)

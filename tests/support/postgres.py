@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
+from sqlalchemy.exc import SQLAlchemyError
 
 from support.patience import PATIENCE_SECONDS
 from support.ports import free_port
@@ -128,20 +129,29 @@ class Server:
         """
         template = _name_in(like) or "template1"
         if not (empty or like):
-            template = self._template = self._template or self._make_template()
+            template = self._template = self._template or self._made_template()
         self._made += 1
         name = f"gatepost_{self._made}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
+    def _made_template(self):
+        """Who stands still in the middle of that is cut off by the server, and begins again."""
+        with contextlib.suppress(SQLAlchemyError):
+            return self._make_template()
+        return self._make_template()
+
     def _make_template(self):
         from gatepost.store.connection import postgresql_engine
         from gatepost.store.schema import migrate
 
+        self._execute("DROP DATABASE IF EXISTS gatepost_template WITH (FORCE)")
         self._execute("CREATE DATABASE gatepost_template TEMPLATE template1")
         engine = postgresql_engine(self.admin_url("gatepost_template"), writes=True)
-        migrate(engine)
-        engine.dispose()
+        try:
+            migrate(engine)
+        finally:
+            engine.dispose()
         return "gatepost_template"
 
     def _execute(self, sql):
