@@ -77,6 +77,7 @@ class Served(Program):
         folder = Path(mkdtemp(prefix="gatepost-privileges-"))
         folder.chmod(0o755)
         super().__init__(folder, store_url="", **more)  # which the program makes itself
+        self.config.chmod(0o644)  # whatever our umask
 
     def command(self):
         return ["env", f"PYTHONPATH={PACKAGES}", PYTHON, *super().command()[1:]]
@@ -132,7 +133,8 @@ def served(request):
             upstream_port=upstream.port, more=MORE.format(low=low), options=request.param
         )
         gateway.low = low
-        make_certificate(gateway.folder, "localhost")
+        certificate, _ = make_certificate(gateway.folder, "localhost")
+        certificate.chmod(0o644)
         write_private(gateway.folder / "dkim.pem", dkim_keys.PEM)
         gateway.become(USER)
         with gateway:
