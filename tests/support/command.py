@@ -85,6 +85,8 @@ class Site:
             app, ["--config", str(self.config), *map(str, words)], input=given
         )
         assert "Traceback" not in result.output
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception  # the runner would make a status of it
         return Answer(result.exit_code, result.stdout, result.stderr)
 
     def octets(self, *words):
