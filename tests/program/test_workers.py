@@ -122,7 +122,8 @@ def test_a_withdrawal_answered_by_either_is_obeyed_by_both_within_a_second(two):
 def test_a_worker_that_is_killed_comes_back_and_nothing_is_lost_or_forgotten(two):
     gateway, upstream = two
     people, before, counted = PEOPLE[300:], len(upstream.messages), metrics(gateway)
-    workers = both_ready(gateway)
+    workers, config = both_ready(gateway), gateway.config.read_text()
+    gateway.config.write_text(config.replace('"./data"', '"./elsewhere"'))  # for the next start
     with upstream.thinking(0.1):
         submissions = send_in_parts(gateway, people, "Killed")
         wait_until(lambda: len(upstream.messages) > before + 60, gateway)
@@ -136,6 +137,8 @@ def test_a_worker_that_is_killed_comes_back_and_nothing_is_lost_or_forgotten(two
     now = both_ready(gateway)
     assert workers[0] not in now
     assert workers[1] in now
+    gateway.config.write_text(config)
+    assert not (gateway.folder / "elsewhere").exists(), "all workers have one store"
     assert gateway.log().count('"event": "worker ended, starting it again"') == 1
     added_up = metrics(gateway)
     assert grown(counted, added_up, "gatepost_submissions_total") == submissions

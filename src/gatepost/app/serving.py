@@ -34,7 +34,7 @@ from gatepost.app.privileges import (
     prepare_folder,
 )
 from gatepost.app.resources import prepare
-from gatepost.app.supervisor import Place, Supervisor, own_metrics
+from gatepost.app.supervisor import Place, Supervisor, inherited_store, own_metrics
 from gatepost.app.trouble import TextsError
 from gatepost.app.wiring import WiringError
 from gatepost.config import ConfigErrors, Settings, load
@@ -58,7 +58,7 @@ def serve(path: Path, workers: int | None = None) -> int:
     try:
         account = account_of(settings.server.user, settings.server.group)
         if place := Place.read():
-            return _run(path, settings, place, account)
+            return _run(path, _on_the_same_store(settings), place, account)
         if account is not None:
             prepare_folder(settings.server.data_dir, account)
         with only_instance(settings.server.data_dir) as lock:
@@ -85,7 +85,24 @@ def _supervise(
 ) -> int:
     logfile.configure(settings.log.format, settings.log.addresses, b"")
     hopeless = (BAD_CONFIG, OUT_OF_REACH)
-    return Supervisor(path, count, settings.server.data_dir, lock, hopeless, account=account).run()
+    return Supervisor(
+        path, count, settings.server.data_dir, lock, hopeless,
+        account=account, store=settings.store.url.get_secret_value(),
+    ).run()  # fmt: skip
+
+
+def _on_the_same_store(settings: Settings) -> Settings:
+    """`settings` with the store that the other workers have.
+
+    On another one, which the file names since, mail would be decided without the ledger.
+    """
+    inherited = inherited_store()
+    if inherited is None:
+        return settings
+    data_dir, url = inherited
+    server = settings.server.model_copy(update={"data_dir": data_dir})
+    store = settings.store.model_copy(update={"url": type(settings.store.url)(url)})
+    return settings.model_copy(update={"server": server, "store": store})
 
 
 def _run(

@@ -6,13 +6,15 @@ the ports (SO_REUSEPORT) and the store; their metrics are added up from files in
 `data_dir/metrics`, which is emptied at start.
 
 A worker that cannot start at all ends the whole, because trying again would not mend it; one
-that dies later is started again. When the supervisor itself dies, its workers notice by the end
+that dies later is started again, on the store of the others, which it inherits: the file may
+name another by now. When the supervisor itself dies, its workers notice by the end
 of their standard input and end, too. They keep the lock on data_dir until then, so that no
 second set of workers starts beside them.
 
 *Fails:* `OSError` when data_dir cannot be written.
 """
 
+import json
 import os
 import queue
 import shutil
@@ -38,6 +40,7 @@ _VARIABLE = "GATEPOST_WORKER"
 _METRICS = "metrics"
 _GUESSES_VARIABLE = "GATEPOST_GUESSES"
 _RATES_VARIABLE = "GATEPOST_RATES"
+_STORE_VARIABLE = "GATEPOST_STORE"
 _METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name for it
 
 
@@ -65,6 +68,22 @@ def inherited_rates() -> int | None:
     return _inherited(_RATES_VARIABLE)
 
 
+def inherited_store() -> tuple[Path, str] | None:
+    """data_dir and URL of the store that all workers share; `None` for the only process."""
+    descriptor = _inherited(_STORE_VARIABLE)
+    if descriptor is None:
+        return None
+    folder, url = json.loads(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+    return Path(folder), url
+
+
+def _remembered(folder: Path, url: str) -> int:
+    """A descriptor of what `inherited_store` says: the URL may have a password."""
+    descriptor = os.memfd_create("gatepost-store")
+    os.write(descriptor, json.dumps([str(folder), url]).encode())
+    return descriptor
+
+
 def _inherited(variable: str) -> int | None:
     descriptor = os.environ.get(variable, "")
     return int(descriptor) if Place.read() and descriptor.isdigit() else None
@@ -79,7 +98,7 @@ def own_metrics() -> list[Path]:
 class Supervisor:
     """Keeps `count` workers running. `lock` is the descriptor that holds data_dir.
 
-    `account` is who the workers become.
+    `account` is who the workers become, `store` the URL of the store.
     """
 
     def __init__(
@@ -91,6 +110,7 @@ class Supervisor:
         hopeless: Sequence[int],
         *,
         account: Account | None = None,
+        store: str = "",
     ) -> None:
         self._path = path
         self._count = count
@@ -99,6 +119,7 @@ class Supervisor:
         self._account = account
         self._hopeless = frozenset(hopeless)
         self._guesses, self._rates = guessing.shared_memory(), rates.shared_memory()
+        self._store = _remembered(data_dir, store)
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # put() may interrupt get()
 
@@ -155,12 +176,13 @@ class Supervisor:
         return subprocess.Popen(  # noqa: S603  our own program
             [sys.executable, "-m", "gatepost", "--config", str(self._path), "serve"],
             stdin=subprocess.PIPE,
-            pass_fds=(self._lock, self._guesses, self._rates),
+            pass_fds=(self._lock, self._guesses, self._rates, self._store),
             env={
                 **os.environ,
                 _VARIABLE: f"{place}/{self._count}",
                 _GUESSES_VARIABLE: str(self._guesses),
                 _RATES_VARIABLE: str(self._rates),
+                _STORE_VARIABLE: str(self._store),
                 _METRICS_VARIABLE: str(self._metrics.resolve()),
             },
         )
