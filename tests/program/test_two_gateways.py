@@ -13,6 +13,7 @@ from gatepost.flow import claims
 from gatepost.flow.spool import fresh
 from gatepost.mail.address import parse
 from gatepost.store import campaigns, people
+from gatepost.store.clock import steady
 from support.consents import granted, withdrawn
 from support.program import CONFIG
 from support.submissions import accept, submission
@@ -66,14 +67,12 @@ async def test_the_bell_wakes_the_other(tmp_path, postgres_url):
             await soon(lambda: upstream.messages)
 
             def told(one):
-                return one.queue.fresh.covers(subject, "acme", "newsletter", one.store.now())
+                return one.queue.fresh.covers(subject, "acme", "newsletter", steady())
 
             assert not told(second)
             await first.store.write(lambda tx: people.record(tx, ann, [withdrawn()]))
             await soon(lambda: told(second))
             await second.store.write(lambda tx: campaigns.stop(tx, result.campaign))
             await soon(
-                lambda: first.queue.fresh.stops(
-                    0, "acme", "newsletter", result.campaign, first.store.now()
-                )
+                lambda: first.queue.fresh.stops(0, "acme", "newsletter", result.campaign, steady())
             )

@@ -17,6 +17,7 @@ from gatepost.flow.transmit.route import Route, Timeouts
 from gatepost.mail.message import Message, scan
 from gatepost.mail.stream import Kind
 from gatepost.store import content
+from gatepost.store.clock import steady
 from gatepost.store.engine import Store
 from gatepost.store.spool.rows import Claimed, Submission
 from support.patience import PATIENCE_SECONDS
@@ -140,7 +141,7 @@ class Outgoing:
                 for place, draft in enumerate(decide(snapshot))
             ]  # fmt: skip
 
-        decided_at = self.store.now()
+        decided_at = steady()
         result = await self.queue.put(replace(job, decide=some))
         if result.claimed:
             self.outbound.offer(result.claimed, scan(content), decided_at)

@@ -55,6 +55,7 @@ from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store import campaigns, content
 from gatepost.store.bell import Ring
+from gatepost.store.clock import steady
 from gatepost.store.engine import Store, StoreUnavailable
 from gatepost.store.spool.leases import recover
 from gatepost.store.streams import KnownStream, remember_streams
@@ -373,7 +374,7 @@ class Gateway:
 
     def _keep_back(self, subject: int, sender: str, stream: str) -> None:
         """Before a withdrawal is answered: no copy of ours starts from here on (promise 3)."""
-        self.queue.fresh.add(subject, sender, stream, self.store.now())
+        self.queue.fresh.add(subject, sender, stream, steady())
 
     async def _ready(self) -> str:
         if self.store.trouble is not None:

@@ -30,7 +30,7 @@ from gatepost.flow.outbound import Outbound
 from gatepost.flow.outcomes import EXPIRED
 from gatepost.flow.spool.queue import LEASE, Queue
 from gatepost.store import api_keys, campaigns, complaint_rate, content, ledger, people, signups
-from gatepost.store.clock import elapsed
+from gatepost.store.clock import elapsed, steady
 from gatepost.store.engine import Store, StoreUnavailable, Tx
 from gatepost.store.spool import lapsed, quarantine, sightings
 from gatepost.store.spool import queue as queue_rows
@@ -169,12 +169,12 @@ class Housekeeping:
         self._mark, endings = await self._store.read(
             partial(people.withdrawals_after, mark=self._mark)
         )
-        heard = self._store.now()
+        heard = steady()
         for ending in endings:
-            fresh.hear(ending.subject, ending.sender, ending.stream, recorded=ending.at, at=heard)
+            fresh.hear(ending.subject, ending.sender, ending.stream, event=ending.event, at=heard)
         fresh.set_stops(*await self._store.read(_stops))
         fresh.looked(asked_at)
-        fresh.prune(self._store.now(), FRESH_FOR)
+        fresh.prune(heard, FRESH_FOR)
 
     @property
     def store_ok(self) -> bool:

@@ -47,7 +47,7 @@ POSTMASTER = "postmaster"  # the rule by which our own postmaster gets everythin
 
 
 class Claims:
-    """The claims of one gateway. `clock` is the store's."""
+    """The claims of one gateway. `clock` is one that nobody can set."""
 
     def __init__(
         self,

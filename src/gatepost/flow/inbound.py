@@ -50,6 +50,7 @@ from gatepost.mail.reply import Reply
 from gatepost.mail.stream import Kind, Stream
 from gatepost.mail.verdict import Disposition, Reason, Verdict
 from gatepost.store import campaigns, content, ids, people
+from gatepost.store.clock import steady
 from gatepost.store.engine import Store, StoreFull, StoreUnavailable, Tx
 from gatepost.store.spool.rows import (
     CampaignDraft,
@@ -291,7 +292,7 @@ class Inbound:
         upstream = policy.upstream_of(case.stream)
         # With no pause from here to `put`, or all who come meanwhile would get the same room.
         room = self._onward.room(upstream, urgent=not case.stream.is_bulk)
-        decided_at = self._store.now()
+        decided_at = steady()
         campaign = campaign_key(case.traits, case.arrival.client) if case.stream.is_bulk else None
         result = await self._queue.put(
             PutJob(

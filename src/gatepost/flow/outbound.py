@@ -39,6 +39,7 @@ from gatepost.mail.message import Message, scan
 from gatepost.mail.outcome import Outcome
 from gatepost.mail.recipient_state import State
 from gatepost.mail.reply import Reply
+from gatepost.store.clock import steady
 from gatepost.store.engine import StoreUnavailable
 from gatepost.store.ids import to_text
 from gatepost.store.spool.rows import Claimed, Marked, Submission
@@ -113,7 +114,7 @@ class Outbound:
             queue=queue,
             hand=self._hand,
             policy=policy,
-            clock=clock,
+            clock=steady,
             quarantine_until=quarantine_until,
         )
         self._outcomes = Outcomes(retry_for, clock)

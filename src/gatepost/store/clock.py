@@ -5,7 +5,8 @@ connection and carried on by a clock that nobody can set, so that a gateway whos
 wrong or is set under way still keeps leases and deadlines like the others.
 
 `elapsed` counts the time in which this machine was asleep, too: after it, what was measured
-before is as old as everybody else says.
+before is as old as everybody else says. `steady` says the same as a moment, for whoever compares
+what happened in this process: a clock that is put back would turn earlier and later round.
 
 *Known limits:* off by up to half a round trip to the server; a slow one is repeated at the next
 transaction. A virtual machine that is frozen
@@ -17,6 +18,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 REFRESH_SECONDS = 30.0
+_SOME_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 PROMPT_SECONDS = 1.0  # an answer that took longer says too little about the time
 
 
@@ -25,6 +27,11 @@ def elapsed() -> float:
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
+
+
+def steady() -> datetime:
+    """A moment that nobody can set, to be compared with others of this machine alone."""
+    return _SOME_MOMENT + timedelta(seconds=elapsed())
 
 
 class Clock:

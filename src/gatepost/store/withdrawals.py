@@ -16,7 +16,6 @@ drawing its ids could be missed here (never by the look-up at claiming).
 """
 
 import json
-from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, func, select, text
@@ -25,7 +24,6 @@ from gatepost.consent.evidence import EventKind, Fact
 from gatepost.store.hot import Row, compile_once
 from gatepost.store.suppressions import suppression_of
 from gatepost.store.tables.ledger import ENDING, event, event_payload
-from gatepost.store.times import from_ms
 from gatepost.store.transaction import Tx
 
 _OVERLAP_MS = {"sqlite": 0, "postgresql": 60_000}
@@ -48,7 +46,7 @@ class Ending(NamedTuple):
     subject: int
     sender: str
     stream: str
-    at: datetime  # when it was recorded, by the store's clock
+    event: int  # of one person, the later the higher
 
 
 def withdrawals_mark(tx: Tx) -> int:
@@ -70,12 +68,11 @@ def withdrawals_after(tx: Tx, mark: int) -> tuple[int, list[Ending]]:
 
 
 def _ending(row: Row) -> Ending | None:
-    _, subject, kind, recorded_ms, payload = row
-    at = from_ms(recorded_ms)
+    number, subject, kind, _, payload = row
     if payload is None or kind == EventKind.ERASED:
-        return Ending(subject, "", "", at)
+        return Ending(subject, "", "", number)
     if kind == EventKind.WITHDRAWN:  # after a mailing there are thousands: no need of all fields
         said = json.loads(payload)
-        return Ending(subject, said.get("sender", ""), said.get("stream", ""), at)
+        return Ending(subject, said.get("sender", ""), said.get("stream", ""), number)
     fact = Fact.from_payload(payload)
-    return Ending(subject, fact.sender, "", at) if suppression_of(fact) else None
+    return Ending(subject, fact.sender, "", number) if suppression_of(fact) else None

@@ -80,15 +80,11 @@ def test_the_list_says_since_when_it_is_whole():
     assert fresh.begins == NOW - MINUTE, "what was dropped does not come back"
 
 
-def test_a_clock_that_was_ahead_and_is_put_right_stops_no_mail():
-    """Nor may it forget who left: what was decided by then is decided again."""
-    fresh, hour = FreshWithdrawals(), 60 * MINUTE
-    fresh.prune(NOW, hour)
-    fresh.add(7, "acme", "news", NOW)
-    fresh.prune(NOW + 2 * hour, hour)
-    assert fresh.is_quiet
-    for passed in (MINUTE, 2 * MINUTE, 30 * MINUTE):
-        fresh.prune(NOW + passed, hour)
-        assert fresh.begins == NOW + MINUTE, "who was decided later may go"
-    fresh.prune(NOW + 2 * hour, hour)
-    assert fresh.begins == NOW + hour
+def test_who_leaves_twice_is_heard_twice_and_each_time_once():
+    """The store tells of the last minute again and again, and its clock may have been put back."""
+    fresh = FreshWithdrawals()
+    for at, events in ((NOW, [3]), (NOW + MINUTE, [3]), (NOW + 2 * MINUTE, [3, 5])):
+        for event in events:
+            fresh.hear(7, "acme", "news", event=event, at=at)
+        covered = [fresh.covers(7, "acme", "news", decided_at=NOW + n * MINUTE) for n in (1, 2)]
+        assert covered == [5 in events] * 2

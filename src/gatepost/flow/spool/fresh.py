@@ -10,7 +10,8 @@ In: subject, sender, stream ("" for every bulk stream of the sender), and when t
 decided. Out: yes or no. A copy decided after the withdrawal was known was decided in its
 knowledge: whoever came back in the meantime gets mail again. So what counts is when this
 process learned of a withdrawal, not when it was made: a long transaction of another process
-began long before anybody could see what it wrote.
+began long before anybody could see what it wrote. Both times are of `store.clock.steady`, or a
+clock that is put back would have copies decided later than who left after them.
 
 The list is as good as the last look at the store. Who cannot look, because the store is away,
 cut off or too slow, does not know who left meanwhile: within a second `is_current` is false, and
@@ -24,10 +25,8 @@ import math
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
-# The store's clock may be set while we run: within this span the withdrawal wins.
+# A claim and a withdrawal may be under way at once: within this span the withdrawal wins.
 BENEFIT_OF_THE_DOUBT = timedelta(seconds=1)
-# A clock that goes back by more than that was set.
-STEP = timedelta(minutes=1)
 LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 # Promise 3 gives a second; the rest of it is for the way to the wire.
 CURRENT_FOR_SECONDS = 0.9
@@ -40,12 +39,12 @@ class FreshWithdrawals:
 
     def __init__(self) -> None:
         self._since: dict[tuple[int, str, str], datetime] = {}
-        self._recorded: dict[tuple[int, str, str], datetime] = {}
+        self._heard: dict[tuple[int, str, str], int] = {}
         self._stopped_campaigns: frozenset[int] = frozenset()
         self._frozen_senders: frozenset[str] = frozenset()
         self._looked_at = math.inf  # where nobody looks, there is nobody else to hear of
         self._sees_since = -math.inf
-        self.begins = self._pruned = LONG_AGO
+        self.begins = LONG_AGO
 
     def __len__(self) -> int:
         return len(self._since)
@@ -61,14 +60,11 @@ class FreshWithdrawals:
         self._since.pop(key, None)  # to the end: whoever was added first goes first
         self._since[key] = at
 
-    def hear(
-        self, subject: int, sender: str, stream: str, *, recorded: datetime, at: datetime
-    ) -> None:
-        """Note what the store tells at `at`; the same again, told later, changes nothing."""
+    def hear(self, subject: int, sender: str, stream: str, *, event: int, at: datetime) -> None:
+        """Note what the store tells at `at`; the same event again, told later, changes nothing."""
         key = subject, sender, stream
-        known = self._recorded.get(key)
-        if known is None or recorded > known:
-            self._recorded[key] = recorded
+        if event > self._heard.get(key, 0):  # those of one person are in order, whatever the time
+            self._heard[key] = event
             self.add(*key, at)
 
     def looked(self, asked_at: float) -> None:
@@ -114,19 +110,11 @@ class FreshWithdrawals:
         return self.covers(subject, sender, stream, decided_at)
 
     def prune(self, now: datetime, keep: timedelta) -> None:
-        """Drop entries older than `keep`; copies decided before that are no longer judged here.
-
-        A clock that was ahead and is put right has dropped too much: nothing is known of what was
-        decided before that moment.
-        """
+        """Drop entries older than `keep`; copies decided before that are no longer judged here."""
         before = now - keep
-        if before < self._pruned - STEP:
-            self.begins = now
-        elif before > self.begins:
-            self.begins = before
-        self._pruned = before
+        self.begins = max(self.begins, before)
         # They stand in the order of adding, so that those that stay need no look.
         old = takewhile(lambda entry: entry[1] < before, self._since.items())
         for key in [key for key, _ in old]:
             del self._since[key]
-            self._recorded.pop(key, None)
+            self._heard.pop(key, None)
