@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from support.certificates import make_certificate
+from support.patience import PATIENCE_SECONDS
 from support.tls_front import TlsFront
 
 # Seven rows fill three records to the brim: libpq takes the last one in two parts.
@@ -41,7 +42,7 @@ def test_an_answer_in_large_records_is_read_to_its_end(postgres_server, tmp_path
             env=os.environ | {"PSYCOPG_IMPL": "python"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
     assert asked.stdout.split() == ["True"] * 4, asked.stderr
