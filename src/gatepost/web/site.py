@@ -106,9 +106,9 @@ class Site:
     only from `trusted_proxies`. A link older than `link_lifetime` lets people leave and does
     nothing else. `farewell` is called in the transaction of a withdrawal by the button of our
     page, and may tell the person by mail. `on_left_again` is called in place of `on_withdrawn`
-    where the person had left already and nothing was recorded. `dossier(subject, sender,
-    language)` is a whole page of HTML, `None` where there is nothing to show. Without `letters`
-    or `dossier` the pages that need them say that they are not there.
+    where the person had left already and nothing was recorded, and for a suppression.
+    `dossier(subject, sender, language)` is a whole page of HTML, `None` where there is nothing to
+    show. Without `letters` or `dossier` the pages that need them say that they are not there.
     """
 
     store: Store

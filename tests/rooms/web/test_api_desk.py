@@ -27,7 +27,7 @@ def rel_next(answer):
 
 
 async def test_suppressions_come_and_go(tmp_path):
-    async with api(tmp_path) as (_, client):
+    async with api(tmp_path) as (site, client):
         item = {"address": ANNA, "sender": "acme", "note": "asked by phone"}
         first = await client.post("/suppressions", json=item)
         assert (first.status_code, first.json()["status"]) == (200, "suppressed")
@@ -36,6 +36,10 @@ async def test_suppressions_come_and_go(tmp_path):
                 {"address": BO, "sender": "nobody"}, {"address": BO, "sender": "*"}]  # fmt: skip
         said = [one["status"] for one in (await client.post("/suppressions", json=many)).json()]
         assert said == ["suppressed", "refused", "refused", "known"]
+        (anna, also), (bo, still) = site.again[:2], site.again[2:]
+        assert (anna, bo) == (also, still), "no copy begins, also where another gateway knew"
+        assert (anna[1:], bo[1:]) == (("acme", ""), ("", ""))
+        assert len({anna[0], bo[0]}) == 2
         listed = (await client.get("/suppressions")).json()
         assert {(one["address"], one["sender"], one["scope"], one["reason"]) for one in listed} == {
             (ANNA, "acme", "all", "manual"), (BO, "*", "all", "manual"),

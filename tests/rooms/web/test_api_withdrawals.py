@@ -98,6 +98,8 @@ async def test_a_repeated_request_does_not_undo_a_return(tmp_path):
         again = await client.post("/withdrawals", json=item, headers=head)
         assert again.json() == first.json()
         assert len(await site.facts(subject)) == 1
+        left = (subject, "acme", "newsletter")
+        assert (site.withdrawn, site.again) == ([left], [left]), "perhaps another gateway's answer"
         other = await client.post("/withdrawals", json=item | {"note": "another"}, headers=head)
         assert other.status_code == 422
         without = await client.post("/withdrawals", json=item)

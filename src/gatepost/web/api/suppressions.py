@@ -1,5 +1,6 @@
 """`/api/v1/suppressions`: addresses that a sender must not mail.
 
+What is answered is committed, and no copy begins from here on (promise 3).
 Complaints, hard bounces and withdrawals are lifted by nobody but the person (E4).
 """
 
@@ -11,9 +12,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gatepost.mail.address import AddressError, parse
-from gatepost.store import ids, suppressing, suppressions
+from gatepost.store import ids, people, suppressing, suppressions
 from gatepost.store.suppressing import NOT_FOR_STAFF, Entry
 from gatepost.store.suppressions import Suppressed
+from gatepost.store.transaction import Tx
 from gatepost.web.api.consents import address_in
 from gatepost.web.api.holder import EVERY_SENDER, Holder, holder
 from gatepost.web.api.paging import PAGE, Limit, link_next
@@ -130,11 +132,7 @@ async def _add(
     told = []
     for start in range(0, len(many), _SLICE):
         portion = found[start : start + _SLICE]
-        good = [one for one in portion if isinstance(one, Entry)]
-        new = await site.store.write(
-            partial(suppressing.add_each, entries=good, actor=_ACTOR, method=_METHOD)
-        )
-        answers = iter(new)
+        answers = iter(await _record(site, [one for one in portion if isinstance(one, Entry)]))
         for item, one in zip(many[start : start + _SLICE], portion, strict=True):
             if isinstance(one, Problem):
                 status, sender, detail = "refused", item.sender or "", one.detail
@@ -148,6 +146,19 @@ async def _add(
                 )
             )  # fmt: skip
     return told
+
+
+async def _record(site: Site, entries: Sequence[Entry]) -> list[bool]:
+    """Records what is new, and begins no copy to any of them from here on (promise 3)."""
+
+    def write(tx: Tx) -> tuple[list[bool], dict[str, int]]:
+        new = suppressing.add_each(tx, entries, actor=_ACTOR, method=_METHOD)
+        return new, people.ensure_subjects(tx, [one.address for one in entries])
+
+    new, subjects = await site.store.write(write) if entries else ([], {})
+    for one in entries:
+        site.on_left_again(subjects[one.address.key], one.sender, "")
+    return new
 
 
 def _read(item: Suppression, who: Holder) -> Entry | Problem:

@@ -89,13 +89,25 @@ class _Repeated:
         )
         if before is not None and not before.same:
             raise Problem(422, "this Idempotency-Key came with another request before")
-        if before is not None:
+        if before is not None:  # perhaps by another gateway, of which this one has not heard yet
+            await _keep_back(site, found)
             return before.outcome
         said = await _record(site, found)
         await site.store.write(
             lambda tx: api_keys.remember(tx, self._key, self._name, self._fingerprint, said)
         )
         return said
+
+
+async def _keep_back(site: Site, found: Sequence[Leaving | Problem]) -> None:
+    """Before what is on record already is answered again: no copy begins here, either."""
+    leavings = [one for one in found if isinstance(one, Leaving)]
+    known = await site.store.read(
+        lambda tx: people.look_up(tx, [one.address for one in leavings], "", "", exactly=True)
+    )
+    for one in leavings:
+        if one.address.key in known:
+            site.on_left_again(known[one.address.key].subject, one.sender, one.stream)
 
 
 async def _record(site: Site, found: Sequence[Leaving | Problem]) -> str:
