@@ -51,6 +51,7 @@ from gatepost.store.ids import new_id, to_text
 from gatepost.store.people import UnknownSubject
 from gatepost.store.returned import Copy, Made
 from gatepost.store.spool.put import put
+from gatepost.store.spool.reading import submissions
 from gatepost.store.spool.reports import own_mail
 from gatepost.store.spool.rows import Heading
 from gatepost.store.streams import KnownStream, stream_of_tag
@@ -353,15 +354,21 @@ class Returns:
     ) -> None:
         """Opens a case, of which the sender's contact is told (WP-14), or joins one."""
         known, copy = _origin(tx, complained.claim)
+        then = submissions(tx, [copy.submission]).get(copy.submission)
+        if then is not None and then.sender in self._policy().senders.keys() - {known.sender}:
+            # The stream has changed hands: whoever has it now is left, whoever wrote is told.
+            returned.record_leaving(tx, copy, known.name, returned.METHOD)
+            done.endings.append((copy.subject, known.sender, known.name))
+            copy = replace(copy, sender=then.sender)
         made = returned.record_complaint(tx, copy, complained.kind)
-        done.endings.append((copy.subject, known.sender, ""))
+        done.endings.append((copy.subject, copy.sender, ""))
         done.note("complaint", made, known.name, complained.kind)
         case = None
         if made is not Made.KNOWN:
             case = complaint_cases.open_or_join(tx, copy, known.name, complained.kind)
         if case is not None or complained.malformed:
             told = complained.for_people
-            told = replace(told, sender=self._policy().senders.get(known.sender, told.sender))
+            told = replace(told, sender=self._policy().senders.get(copy.sender, told.sender))
             notice = self._hand_on(tx, post, told, done, case)
             if case is not None and notice is not None:
                 complaint_cases.tell(tx, case, notice)

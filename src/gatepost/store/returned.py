@@ -102,7 +102,7 @@ def record_complaint(tx: Tx, copy: Copy, kind: str) -> Made:
     return Made.SUPPRESSED
 
 
-def record_leaving(tx: Tx, copy: Copy, stream: str) -> Made:
+def record_leaving(tx: Tx, copy: Copy, stream: str, method: str = "mailto") -> Made:
     """Records that the person left `stream` by mail; again is the same as once."""
     subjects.lock(tx, [copy.subject])
     person = people.look_up_subjects(tx, [copy.subject], stream, copy.sender).get(copy.subject)
@@ -116,7 +116,7 @@ def record_leaving(tx: Tx, copy: Copy, stream: str) -> Made:
         sender=copy.sender,
         stream=stream,
         actor="recipient",
-        method="mailto",
+        method=method,
         submission=copy.reference,
     )
     people.record_for_subject(tx, copy.subject, [fact])

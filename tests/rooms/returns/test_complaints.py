@@ -9,8 +9,10 @@ from gatepost.consent.evidence import EventKind
 from gatepost.consent.tokens import Purpose
 from gatepost.store import complaint_cases
 from gatepost.store.ids import to_text
+from gatepost.store.spool import PUT
 from support.reports import LETTER, arf, dsn, lines, original
 from support.returning import ACME, station
+from support.submissions import submission
 
 pytestmark = pytest.mark.both_engines
 
@@ -56,6 +58,25 @@ async def test_a_report_at_the_return_path(here):
     anna = here.person()
     await here.send(arf(original()), here.return_path(anna))
     assert here.suppressions(anna) == [("acme", "bulk", "complaint")]
+
+
+async def test_a_report_ends_the_mail_of_who_sent_that_copy(tmp_path):
+    """The stream is another sender's since: that one's mailing is left, no more."""
+    senders = {"acme": ACME, "beta": replace(ACME, name="beta", contact="hej@beta.example")}
+    async with station(tmp_path, senders=senders) as here:
+        anna = here.person()
+        ours = submission("anna@example.org", sender="beta", campaign=None)
+        await here.store.batch(PUT, ours)
+        mark = here.token(anna, Purpose.UNSUBSCRIBE, submission=ours.id)
+        for _ in range(2):
+            await here.send(arf(original(unsubscribe=mark)), FBL)
+        assert here.suppressions(anna) == [("beta", "bulk", "complaint")]
+        assert [(fact.kind, fact.sender, fact.stream) for fact in here.facts(anna)] == [
+            (EventKind.WITHDRAWN, "acme", "newsletter"),
+            (EventKind.COMPLAINED, "beta", ""),
+        ]
+        assert set(here.ended) == {(anna, "beta", ""), (anna, "acme", "newsletter")}
+        assert [to for to, _ in here.letters()] == ["anna@example.org", "hej@beta.example"]
 
 
 async def test_the_same_report_counts_once(here):
