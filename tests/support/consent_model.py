@@ -111,7 +111,7 @@ def may_mail(history, policy, now):
             reasons.add("erased" if why == "erased" else "suppressed")
     if erased:
         when = max(act.at for act in erased)
-        if not any(c.by_person and when < c.since < now for c in claims):
+        if not any(c.by_person and when < c.since for c in standing):
             reasons.add("erased")
     if left and not any(c.since > left and _is_proven_return(c) for c in standing):
         reasons.add("withdrawn")

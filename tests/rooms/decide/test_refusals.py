@@ -157,3 +157,18 @@ def test_the_latest_suppression_is_named():
 )
 def test_the_erased_stay_away_until_they_come_back(facts, expected):  # JU-24
     assert reason(person(*facts, erased_at=ago(5))) == expected
+
+
+@pytest.mark.parametrize(
+    ("rest", "stream"), [({"override": "recall"}, {}), ({}, {"observe": True})],
+    ids=["override", "observe"],
+)  # fmt: skip
+def test_who_types_the_address_of_somebody_erased_brings_nobody_back(rest, stream):
+    """JU-17: a sign-up is no act of theirs until they confirm; not even where consent may lack."""
+    typed = fact("requested", 3, actor="recipient")
+    confirmed = fact("confirmed", 2, **EXPLICIT | {"actor": "recipient", "basis": "double-opt-in"})
+    judged = [
+        reason(person(*facts, erased_at=ago(5)), stream=bulk(**stream), **rest)
+        for facts in ([], [typed], [typed, confirmed])
+    ]
+    assert judged == ["erased", "erased", "consented"]

@@ -60,7 +60,7 @@ def weigh(case: Case) -> Weighing:
         *_best(_fresh(evidence, case), case),
         withdrawn_at=_withdrawn_at(standing, evidence, case),
         suppression=suppression_in(case, "bulk"),
-        erased_at=_erased_at(person.erased_at, evidence, case.now),
+        erased_at=_erased_at(person.erased_at, evidence, case),
     )
 
 
@@ -126,11 +126,15 @@ def _withdrawn_at(standing: Standing, evidence: tuple[Grant, ...], case: Case) -
 
 
 def _erased_at(
-    erased_at: datetime | None, evidence: tuple[Grant, ...], now: datetime
+    erased_at: datetime | None, evidence: tuple[Grant, ...], case: Case
 ) -> datetime | None:
+    """When the person was erased for good: anybody can type their address into a form (JU-17)."""
     if erased_at is None:
         return None
-    returned = any(grant.own_act and erased_at < grant.effective_at < now for grant in evidence)
+    returned = any(
+        grant.own_act and grant.effective_at > erased_at and _carries(grant, case)
+        for grant in evidence
+    )
     return None if returned else erased_at
 
 
