@@ -113,6 +113,17 @@ def keys_changed(current: int) -> None:
     _log.info("link keys reloaded", current=current)
 
 
+def stream_changed_hands(stream: str, *, before: str, now: str) -> None:
+    """A stream belongs to another sender than when it was last configured, or to one renamed."""
+    _log.warning(
+        "the stream has another sender: consents, withdrawals and complaints stay with the one "
+        "before; who left it is not known to have left this one",
+        stream=stream,
+        before=before,
+        now=now,
+    )
+
+
 def unsigned_streams(streams: Sequence[str]) -> None:
     """Bulk streams without a DKIM key of ours: their one-click headers count for nothing."""
     _unsigned.set(len(streams))

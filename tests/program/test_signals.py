@@ -119,6 +119,7 @@ def test_bulk_mail_whose_sender_is_gone_waits_for_them(world, config):
     gateway.run("queue", "retry", "--all")
     wait_until(lambda: states(gateway)["held"] == 1, gateway)
     wait_until(lambda: "held, because stream or sender" in gateway.log(), gateway)
+    assert "the stream has another sender: consents" in gateway.log()
     assert len(upstream.messages) == before
     reload(gateway, config, "configuration reloaded")
     wait_until(lambda: len(upstream.messages) > before, gateway)

@@ -56,9 +56,9 @@ from gatepost.mail.stream import Stream
 from gatepost.store import campaigns, content
 from gatepost.store.bell import Ring
 from gatepost.store.clock import steady
-from gatepost.store.engine import Store, StoreUnavailable
+from gatepost.store.engine import Store, StoreUnavailable, Tx
 from gatepost.store.spool.leases import recover
-from gatepost.store.streams import KnownStream, remember_streams
+from gatepost.store.streams import KnownStream, changed_hands, remember_streams
 from gatepost.web.admin import admin_app
 from gatepost.web.recipients import recipient_app
 from gatepost.web.server import Server, bind
@@ -188,7 +188,15 @@ class Gateway:
     async def _remember_streams(self, wiring: Wiring) -> None:
         """So that the links of a stream work after it has left the configuration (ME-2)."""
         known = [KnownStream(one.name, one.sender) for one in wiring.policy.streams.values()]
-        await self.store.write(partial(remember_streams, streams=known))
+
+        def remember(tx: Tx) -> list[KnownStream]:
+            changed = changed_hands(tx, known)
+            remember_streams(tx, known)
+            return changed
+
+        for name, before in await self.store.write(remember):
+            now = wiring.policy.streams[name].sender
+            houselog.stream_changed_hands(name, before=before, now=now)
 
     def _make_outbound(self) -> Outbound:
         def takes_eight_bit(upstream: str) -> bool | None:

@@ -3,7 +3,8 @@
 A link carries a 32-bit tag in place of the stream's name; this is where the tag is
 turned back, also years after the stream left the configuration.
 
-In: the streams of the configuration, at start; a tag. Out: a name and its sender.
+In: the streams of the configuration, at start and reload; a tag. Out: a name and its sender, and
+which streams have changed hands.
 *Fails:* `ValueError` where two names have one tag.
 """
 
@@ -36,6 +37,15 @@ class KnownStream(NamedTuple):
 
     name: str
     sender: str
+
+
+def changed_hands(tx: Tx, streams: Iterable[KnownStream]) -> list[KnownStream]:
+    """Those of `streams` that belong to another sender now, with the sender they had before."""
+    now = dict(streams)
+    known = [
+        KnownStream(row.name, row.sender) for row in tx.connection.execute(select(stream_name))
+    ]
+    return [one for one in known if one.sender and now.get(one.name, one.sender) != one.sender]
 
 
 def remember_streams(tx: Tx, streams: Iterable[KnownStream]) -> None:

@@ -11,6 +11,7 @@ from gatepost.cli.doctor import domains, machine
 from gatepost.cli.findings import Mark
 from gatepost.cli.names import Names
 from gatepost.flow.transmit.route import Route, Tls
+from gatepost.store.streams import KnownStream, remember_streams
 from support.command import CONFIG, Site
 from support.dkim_keys import KEYS, RECORDS
 from support.name_server import NameServer, quoted
@@ -92,11 +93,15 @@ def test_all_is_well(tmp_path):
 def test_nothing_is_well(tmp_path):
     with pages(500) as url, NameServer({}) as server:
         site = site_for(tmp_path, url, free_port())
+        with site.store() as store:
+            before = [KnownStream("newsletter", "acne")]
+            store.write_now(lambda tx: remember_streams(tx, before))
         answer = site.run("doctor", "--dns", f"127.0.0.1:{server.port}")
     assert answer.status == 3
     for line in (
         "upstream is out of reach",
         "/healthz answers 500",
+        "stream newsletter: it was acne's, with whom consents",
         "stream newsletter: unsigned",
         "SPF of acme.example: no record",
         'TXT record for _dmarc.acme.example: "v=DMARC1; p=none"',

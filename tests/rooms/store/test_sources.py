@@ -13,6 +13,7 @@ from gatepost.store import people, sources
 from gatepost.store.sources import Attestations, Found, SourceError, Stage
 from gatepost.store.streams import (
     KnownStream,
+    changed_hands,
     remember_streams,
     stream_of_tag,
     streams_of_sender,
@@ -285,7 +286,11 @@ def test_a_link_is_no_picture(shop, media_type, content):
 
 def test_a_retired_stream_is_still_known_by_its_tag(store):
     write(store, remember_streams, [KnownStream("news", "acme"), KnownStream("old", "acme")])
+    assert read(
+        store, changed_hands, [KnownStream("news", "beta"), KnownStream("new", "beta")]
+    ) == [KnownStream("news", "acme")]
     write(store, remember_streams, [KnownStream("news", "beta")])
+    assert read(store, changed_hands, [KnownStream("news", "beta")]) == []
     assert read(store, stream_of_tag, stream_tag("news")) == KnownStream("news", "beta")
     assert read(store, stream_of_tag, stream_tag("old")) == KnownStream("old", "acme")
     assert read(store, stream_of_tag, stream_tag("never")) is None

@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import shutil
 import ssl
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -18,9 +19,11 @@ from gatepost.cli.findings import Finding, Mark, holds
 from gatepost.config import Settings
 from gatepost.flow.transmit.client import NoConnectionError, connect
 from gatepost.flow.transmit.route import Route, Timeouts, Tls
+from gatepost.mail.stream import Stream
 from gatepost.store import upkeep
 from gatepost.store.address import is_exposed
 from gatepost.store.engine import StoreDamaged, StoreUnavailable
+from gatepost.store.streams import KnownStream, changed_hands
 
 _SECONDS = 10.0
 _STORE_SECONDS = 30.0
@@ -46,6 +49,22 @@ def store(desk: Desk) -> Finding:
         )  # fmt: skip
     seen = "" if whole else "; too large to be read through: `gatepost store status --check`"
     return Finding(Mark.GOOD, "store", f"{'PostgreSQL' if url else 'SQLite'}, {folder}{seen}")
+
+
+def streams(desk: Desk, configured: Iterable[Stream]) -> Iterator[Finding]:
+    """Streams that would change hands with this configuration."""
+    known = [KnownStream(one.name, one.sender) for one in configured]
+    try:
+        with desk.store() as opened:
+            changed = opened.read_now(lambda tx: changed_hands(tx, known))
+    except StoreUnavailable:
+        return  # which `store` says
+    for name, before in changed:
+        yield Finding(
+            Mark.OPEN, f"stream {name}", f"it was {before}'s, with whom consents, withdrawals and "
+            "complaints stay",
+            f"call the sender {before} again, or give the stream a new name",
+        )  # fmt: skip
 
 
 def disk(settings: Settings) -> Finding:
