@@ -12,6 +12,7 @@ from gatepost.consent.leaving import has_left
 from gatepost.consent.standing import STRANGER
 from gatepost.mail.address import AddressError, parse
 from gatepost.store import people, withdrawing
+from gatepost.store.withdrawals import withdrawals_after, withdrawals_mark
 from gatepost.store.withdrawing import Leaving
 from support.consents import granted, withdrawn
 
@@ -53,6 +54,19 @@ def test_so_do_complaints_suppressions_and_erasures(store, one, other, kind):
     assert person.subject == 0
     assert (person.suppressions, person.erased_at) == (theirs.suppressions, theirs.erased_at)
     assert person.suppressions or person.erased_at
+
+
+@pytest.mark.parametrize(("one", "other"), SPELLINGS)
+def test_copies_in_hand_to_either_are_held_back(store, one, other):
+    """The other spelling may be known, or come up with the very withdrawal."""
+    number = record(store, one, granted(at=LONG_AGO))
+    mark = store.read_now(withdrawals_mark)
+    for _ in range(2):
+        also = record(store, other, withdrawn(at=LONG_AGO))
+        later, endings = store.read_now(lambda tx: withdrawals_after(tx, mark))
+        told = {(ending.subject, ending.sender, ending.stream) for ending in endings}
+        assert told == {(who, "acme", "newsletter") for who in (number, also)}
+        assert later >= mark
 
 
 @pytest.mark.parametrize(("one", "other"), SPELLINGS[:1])
