@@ -163,7 +163,8 @@ def prove(tx: Tx) -> None:
 class Link:
     """The connection of one thread. Not safe to share between threads.
 
-    `guard` is held around each transaction; `identity` is checked after each COMMIT.
+    `guard` is held around each transaction; `identity` is checked after each COMMIT, before
+    each connection, and after whatever failed.
     """
 
     def __init__(
@@ -263,10 +264,12 @@ class Link:
             except BaseException:
                 with suppress(Exception):  # the first error is the one that counts
                     transaction.rollback()
+                if self._identity is not None:  # unless it is about another file
+                    self._identity.check_file()
                 raise
         finally:
             self.waiting = None
-        if self._identity is not None:
+        if self._identity is not None and self._writes:
             self._identity.check()
         return result
 
@@ -281,9 +284,11 @@ class Link:
 
     def _connect(self, patience: float) -> Connection:
         if self._connection is None:
+            if self._identity is not None:
+                self._identity.check_file()
             self._connection = self._engine.connect()
             self._busy_timeout = 0.0
-            if self._identity is not None:
+            if self._identity is not None and self._writes:
                 self._identity.forget_log()
         if self._engine.dialect.name == "sqlite" and self._busy_timeout != patience:
             cursor = self._connection.connection.cursor()
@@ -293,7 +298,7 @@ class Link:
 
     def _open_tx(self, connection: Connection) -> Tx:
         dialect = connection.dialect.name
-        if self._identity is not None:
+        if self._identity is not None and self._writes:
             self._identity.note_log()
         cursor = cursor_of(connection)
         if dialect == "postgresql" and self._clock.is_stale():

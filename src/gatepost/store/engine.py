@@ -107,7 +107,7 @@ class Store:
             identity=identity,
         )  # fmt: skip
         reading = [
-            Link(engines[1], keys=keys, clock=self._clock, health=healths[1])
+            Link(engines[1], keys=keys, clock=self._clock, health=healths[1], identity=identity)
             for _ in range(_READERS + 1)
         ]
         self._writer = Desk(write, [writing])

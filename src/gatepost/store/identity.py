@@ -2,7 +2,8 @@
 
 A file that is deleted or replaced under an open connection goes on taking transactions, and
 nobody ever sees them again: what was acknowledged would be lost. So after each COMMIT, before
-anybody is answered, the names must still lead to the same files.
+anybody is answered, the names must still lead to the same files. And before anything is opened
+anew: SQLite would make an empty database of that name.
 
 In: the path of the database. Out: nothing, or `StoreDamaged`.
 *Known limits:* what is overwritten in place, or deleted after the answer, is not noticed here.
@@ -35,12 +36,20 @@ class Identity:
 
     def check(self) -> None:
         """Raises `StoreDamaged` if a name leads elsewhere by now."""
-        for path, known in ((self._path, self._file), (self._log, self._log_file)):
-            if _identity(path) != known:
-                raise StoreDamaged(
-                    f"{path} was deleted or replaced while Gatepost has it open: nothing is taken "
-                    "any more; stop Gatepost, put the files of a backup in place, start it again"
-                )
+        self.check_file()
+        _check(self._log, self._log_file)
+
+    def check_file(self) -> None:
+        """The same of the database alone; from any thread."""
+        _check(self._path, self._file)
+
+
+def _check(path: Path, known: _Identity | None) -> None:
+    if _identity(path) != known:
+        raise StoreDamaged(
+            f"{path} was deleted or replaced while Gatepost has it open: nothing is taken "
+            "any more; stop Gatepost, put the files of a backup in place, start it again"
+        )
 
 
 def _identity(path: Path) -> _Identity | None:

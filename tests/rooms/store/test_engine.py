@@ -12,7 +12,14 @@ import pytest
 from sqlalchemy import text
 
 from gatepost.store.clock import Clock, elapsed
-from gatepost.store.engine import BatchOp, KeysError, Store, StoreBroken, StoreUnavailable
+from gatepost.store.engine import (
+    BatchOp,
+    KeysError,
+    Store,
+    StoreBroken,
+    StoreDamaged,
+    StoreUnavailable,
+)
 from support.patience import PATIENCE_SECONDS
 from support.patient_stores import wait_for_long
 
@@ -317,6 +324,39 @@ def test_a_damaged_file_is_said_to_be_damaged(tmp_path):
     path.write_bytes(content)
     with pytest.raises(StoreBroken):
         Store.open("", tmp_path)
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_readers_make_no_empty_file_where_one_was(tmp_path, connected):
+    """A thread that reads for the first time when the file is gone, or when another is there."""
+    path = tmp_path / "gatepost.db"
+    with Store.open("", tmp_path) as store:
+        if connected:
+            store.read_now(names)
+        gone = tmp_path / "gone"
+        path.rename(gone)
+        for _ in range(3):
+            with pytest.raises(StoreDamaged, match="deleted or replaced"):
+                store.survey_now(names)
+        assert not path.exists()
+        with pytest.raises(StoreDamaged):
+            store.write_now(put("never"))
+        gone.rename(path)
+
+
+def test_what_another_file_lacks_is_no_mistake_of_who_asks(tmp_path):
+    path = tmp_path / "gatepost.db"
+    with Store.open("", tmp_path) as store:
+        store.write_now(put("before"))
+
+        def replaced(tx):
+            path.rename(tmp_path / "gone")
+            path.touch()
+            tx.cursor.execute("SELECT 1 FROM no_such_table")
+
+        with pytest.raises(StoreDamaged, match="deleted or replaced"):
+            store.read_now(replaced)
+        assert "deleted or replaced" in str(store.trouble)
 
 
 def test_a_server_that_comes_back_is_found_again(postgres_server, tmp_path):
