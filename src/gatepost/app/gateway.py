@@ -34,7 +34,7 @@ from gatepost.app.questions import questions_for
 from gatepost.app.supervisor import Place, inherited_guesses, inherited_rates
 from gatepost.app.texts import FALLBACK, Texts, read_texts
 from gatepost.app.waking import Waking
-from gatepost.app.wiring import Wiring, confirming, wire
+from gatepost.app.wiring import Wiring, check_upstreams, confirming, wire
 from gatepost.config import Settings
 from gatepost.config.gateway import SmtpSettings
 from gatepost.flow.accept.cellar import Cellar
@@ -133,6 +133,7 @@ class Gateway:
         fixed = _bound_to_start(self._started_with, settings)
         # What can fail comes first and changes nothing; from the texts on nothing waits.
         wiring = wire(settings, hostname=self._wiring.hostname)  # which the listeners keep, too
+        check_upstreams(wiring, self._started_with.upstreams)
         texts = await asyncio.to_thread(read_texts, settings.pages.templates)
         contexts = await asyncio.to_thread(renewed, self._opened, settings.smtp)
         await self._remember_streams(wiring)

@@ -4,12 +4,12 @@ In: `Settings`. Out: frozen values of the rooms. Nothing is opened here except f
 the settings name.
 
 *Fails:* `WiringError` for a file that was there when the settings were checked and is not
-any more.
+any more, and for what takes a restart.
 """
 
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -85,6 +85,18 @@ def wire(settings: Settings, hostname: str = "") -> Wiring:
         logos={name: _logo(one.logo) for name, one in settings.senders.items() if one.logo},
         placeholders=to_placeholders(settings),
     )
+
+
+def check_upstreams(wiring: Wiring, running: Collection[str]) -> None:
+    """Raises `WiringError` where mail would wait for an upstream to which nobody brings it."""
+    policy = wiring.policy
+    wanted = [(f"streams.{one.name}", policy.upstream_of(one)) for one in policy.streams.values()]
+    wanted += [(f"senders.{one.name}", one.upstream) for one in policy.senders.values()]
+    for who, upstream in wanted:
+        if upstream and upstream not in running:
+            raise WiringError(
+                f"{who}: the upstream {upstream} is new, and mail for it would wait: restart"
+            )
 
 
 def ring_of(keys: StoreKeys) -> Ring:

@@ -143,6 +143,21 @@ async def test_a_host_name_takes_a_restart_in_every_room(house, monkeypatch):
     assert said == [["server.hostname"]] * 2
 
 
+@pytest.mark.parametrize("place", ["[streams.newsletter]", "[senders.acme]"])
+async def test_mail_is_not_sent_to_where_nobody_fetches_it(house, place):
+    """An upstream takes a restart: what a reload sent its way would wait until then."""
+    text, before = house.path.read_text(), await house.seen()
+    house.path.write_text(text + "[upstreams.new]\nport = 2526\n")
+    await house.gateway.reload(house.load())
+    unused = await house.seen()
+    assert unused[-1] is not before[-1]
+    used = text.replace(place, f'{place}\nupstream = "new"')
+    house.path.write_text(used + "[upstreams.new]\nport = 2526\n")
+    with pytest.raises(WiringError, match=r"upstream new .* restart"):
+        await house.gateway.reload(house.load())
+    assert await house.seen() == unused
+
+
 async def test_a_store_that_is_away_changes_nothing(house):
     before = await house.seen()
     house.settle("after")
