@@ -270,6 +270,20 @@ async def test_stop_before_anything_was_begun_costs_no_attempt(event):
         assert sending.results() == [UNSENT] * 3
 
 
+async def test_stop_in_any_moment_of_connecting_waits_for_no_greeting():
+    """asyncio.wait_for loses a cancellation in the moment in which the line stands."""
+    async with Upstream(Script(steps={"CONNECT": Hang()})) as up:
+        for moment in range(30):
+            async with Sending(up) as sending:
+                sending.pool.put(make_copy())
+                for _ in range(moment):
+                    await asyncio.sleep(0)
+                await asyncio.wait_for(sending.pool.stop(), PATIENCE_SECONDS)
+                assert sending.results() == [UNSENT]
+                assert not sending.pool._tasks
+        assert up.connections >= 10, "some were stopped later than that"
+
+
 async def test_put_after_stop_comes_back():
     async with Upstream() as up, Sending(up) as sending:
         await sending.pool.stop()

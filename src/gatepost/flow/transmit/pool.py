@@ -48,6 +48,7 @@ from gatepost.mail.reply import Reply
 URGENT_IN_A_ROW = 3  # copies, while others wait
 BARREN_LIMIT = 3
 LOOK_SECONDS = 0.05  # between questions whether copies may begin again
+_CANCEL_SECONDS = 0.1  # until a cancellation counts as lost
 CONNECTED = Reply(220, "", "connected")
 
 
@@ -171,8 +172,7 @@ class Pool:
                 handle.cancel()
         self._pumping = None
         self._give_back(trouble.STOPPING, Scope.CONNECTION)
-        for task in self._tasks:
-            task.cancel()
+        await self._stop_connecting()
         for session in [one for one in self._sessions if one.is_idle]:
             session.quit()
         with contextlib.suppress(TimeoutError):
@@ -182,7 +182,6 @@ class Pool:
                     await self._changed.wait()
         for session in list(self._sessions):
             session.abort(trouble.STOPPING)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._changed.set()
 
     async def stop(self) -> None:
@@ -332,6 +331,17 @@ class Pool:
         task = self._loop.create_task(self._connect())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _stop_connecting(self) -> None:
+        """Ends what opens connections.
+
+        Before Python 3.12 `asyncio.wait_for`, which aiosmtplib uses, loses a cancellation that
+        comes when it has just got what it waited for, and waits for the greeting next.
+        """
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=_CANCEL_SECONDS)
 
     async def _connect(self) -> None:
         try:
