@@ -50,6 +50,7 @@ from gatepost.flow.returns import Returns
 from gatepost.flow.spool.queue import Queue
 from gatepost.flow.spool.schedule import STANDARD
 from gatepost.flow.transmit.pool import Pool
+from gatepost.mail.address import parse
 from gatepost.mail.reply import Reply
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
@@ -57,6 +58,7 @@ from gatepost.store import campaigns, content
 from gatepost.store.bell import Ring
 from gatepost.store.clock import steady
 from gatepost.store.engine import Store, StoreUnavailable, Tx
+from gatepost.store.mailboxes import remember_mailboxes
 from gatepost.store.spool.leases import recover
 from gatepost.store.streams import KnownStream, changed_hands, remember_streams
 from gatepost.web.admin import admin_app
@@ -83,6 +85,7 @@ class Gateway:
         self._leads = self._place.number == 0
         self._stack = AsyncExitStack()
         self._leavings = Leavings()
+        self._mailboxes: Mapping[str, str] = {}
         self._bound: dict[str, socket.socket] = {}
         self._contexts: Sequence[ssl.SSLContext | None] = ()
         self._opened: Sequence[SmtpSettings] = ()  # as `smtp`
@@ -187,15 +190,21 @@ class Gateway:
         return [own, *names[self._place.count :]] if self._leads else [own]
 
     async def _remember_streams(self, wiring: Wiring) -> None:
-        """So that the links of a stream work after it has left the configuration (ME-2)."""
+        """So that links and addresses of mails work after they left the configuration (ME-2)."""
         known = [KnownStream(one.name, one.sender) for one in wiring.policy.streams.values()]
+        leaving = {
+            parse(one.unsubscribe_mailto).key: one.name
+            for one in wiring.policy.senders.values()
+            if one.unsubscribe_mailto
+        }
 
-        def remember(tx: Tx) -> list[KnownStream]:
+        def remember(tx: Tx) -> tuple[list[KnownStream], Mapping[str, str]]:
             changed = changed_hands(tx, known)
             remember_streams(tx, known)
-            return changed
+            return changed, remember_mailboxes(tx, leaving)
 
-        for name, before in await self.store.write(remember):
+        changed, self._mailboxes = await self.store.write(remember)
+        for name, before in changed:
             now = wiring.policy.streams[name].sender
             houselog.stream_changed_hands(name, before=before, now=now)
 
@@ -375,6 +384,7 @@ class Gateway:
             confirm=confirm,
             on_ended=self._keep_back,
             notify=self.farewell.write,
+            mailboxes=lambda: self._mailboxes,
         )
 
     def _on_withdrawn(self, subject: int, sender: str, stream: str, how: str = "web") -> None:

@@ -22,7 +22,7 @@ of use for any of them.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -151,6 +151,7 @@ class Returns:
     `on_ended(subject, sender, stream)` is called after the commit and before the reply, with
     stream "" for all mail of the sender. `confirm` writes subject and text of the answer to an
     unsubscribe mail; `notify` may write a notice to the person themselves, and says to whom.
+    `mailboxes` names the addresses that mails of before name for leaving, and their senders.
     """
 
     def __init__(
@@ -164,6 +165,7 @@ class Returns:
         confirm: Confirm,
         on_ended: Callable[[int, str, str], None],
         notify: Notify = _nobody,
+        mailboxes: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._store = store
         self._ring = ring
@@ -173,6 +175,7 @@ class Returns:
         self._confirm = confirm
         self._on_ended = on_ended
         self._notify = notify
+        self._mailboxes = mailboxes
         self._from_network, self._to_contact = Pace(*FROM_NETWORK), Pace(*TO_CONTACT)
 
     def accepts(self, address: Address) -> bool:
@@ -313,8 +316,17 @@ class Returns:
         return next((claim for claim in found if claim), None)
 
     def _mailbox(self, address: Address) -> Mailbox | None:
+        return self._configured(address) or self._of_before(address)
+
+    def _configured(self, address: Address) -> Mailbox | None:
         policy = self._policy()
         return find_mailbox(address, policy.senders, policy.streams, self._hostname())
+
+    def _of_before(self, address: Address) -> Mailbox | None:
+        sender = self._mailboxes().get(address.key)
+        if sender is None:
+            return None
+        return Mailbox(Place.LEAVING, self._policy().senders.get(sender))
 
     # Settling: inside the transaction, which may be run again
 
@@ -426,7 +438,7 @@ class Returns:
         mailbox, sender = errand.mailbox, errand.sender
         hostname = self._hostname()
         to = _address(sender.contact) if sender else None
-        if sender is None or to is None or self._mailbox(to) or _is_ours(post.message, hostname):
+        if sender is None or to is None or self._configured(to) or _is_ours(post.message, hostname):
             return None
         number = new_id()
         mail = forwarded(

@@ -133,6 +133,26 @@ async def test_leaving_by_the_mailto_of_the_copy(tmp_path):
         assert (ANNA, "drop", "withdrawn") in verdicts(gateway)
 
 
+async def test_leaving_by_the_mailto_of_an_old_copy(tmp_path):
+    """HR-5: its address has been another since, and is none now."""
+    async with running(tmp_path) as (gateway, upstream):
+        await mail(gateway)
+        await upstream.wait_for(2)
+        header = copy_to(upstream, ANNA).content.decode()
+        address, subject = re.search(r"<mailto:([^?]+)\?subject=([^>]+)>", header).groups()
+        path = tmp_path / "config.toml"
+        now = path.read_text()
+        for new in ('unsubscribe_mailto = "off@acme.example"', ""):
+            path.write_text(now.replace(f'unsubscribe_mailto = "{address}"', new))
+            await gateway.reload(load(path, {}))
+        assert await send_back(gateway, leaving(subject), address, ANNA) == "250 2.0.0"
+        await mail(gateway, 2)
+        await upstream.wait_for(4)
+        assert (ANNA, "drop", "withdrawn") in verdicts(gateway)
+        async with connected(gateway.smtp[1].port) as talk:
+            assert (await talk.say("MAIL FROM:<>", f"RCPT TO:<x{address}>")).code == 550
+
+
 async def test_complaints_end_the_mailing_and_too_many_freeze_the_sender(tmp_path):
     """ME-9: 1 of 2 delivered is the rate at which this configuration freezes."""
     async with running(tmp_path) as (gateway, upstream):
