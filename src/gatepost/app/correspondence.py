@@ -7,8 +7,7 @@ keys, `queue list`, the null reverse-path, `Auto-Submitted` (RD-5). It carries n
 link but ours and the sender's, and nothing that reports back.
 
 Whoever may not be mailed at all (a hard bounce, suppressed by hand) gets no letter either; the
-row says so. One kind passes a bounce: the letter that asks for a confirmation, because nothing
-else can show that the address works again (E4).
+row says so. That is asked again when the letter is claimed (`flow/decide/letters.py`).
 
 *Fails:* what Jinja2 raises for a template that asks for a value nobody gave; what the database
 raises.
@@ -21,6 +20,7 @@ from gatepost.app.texts import Texts
 from gatepost.app.wiring import Wiring
 from gatepost.consent.standing import STRANGER, Person
 from gatepost.consent.tokens import Claim, Purpose, Ring
+from gatepost.flow.decide.letters import ASKING, LETTER, stop_letter
 from gatepost.mail.address import Address, AddressError, parse
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.letters import letter
@@ -33,10 +33,6 @@ from gatepost.store.spool.put import put
 from gatepost.store.spool.reports import own_mail
 from gatepost.store.spool.rows import Heading, RowDraft, Snapshot
 from gatepost.store.transaction import Tx
-
-RULE = "own-mail"
-# What a person's own, later act overcomes; a letter that asks for that act may go (E4, JU-24).
-_CURABLE = frozenset({"hard-bounce", "soft-bounces", "erased"})
 
 
 class Correspondence:
@@ -123,20 +119,12 @@ class Correspondence:
 def _draft(
     tx: Tx, recipient: Recipient, person: Person, upstream: str, note: str, *, confirms: bool
 ) -> RowDraft:
-    stop = next(
-        (
-            one
-            for one in person.suppressions
-            if one.scope == "all" and not (confirms and one.reason in _CURABLE)
-        ),
-        None,
-    )
-    if stop is None:
-        verdict = Verdict(Disposition.DELIVER, Reason.SERVICE, RULE, tx.now, note)
-        return RowDraft(recipient, verdict, State.READY, upstream)
-    reason = Reason.ERASED if stop.reason == "erased" else Reason.SUPPRESSED
-    verdict = Verdict(Disposition.DROP, reason, "suppressed-for-all", stop.since, stop.reason)
-    return RowDraft(recipient, verdict, State.DROPPED, upstream)
+    rule = ASKING if confirms else LETTER
+    stop = stop_letter(rule, person)
+    if stop is not None:
+        return RowDraft(recipient, stop, State.DROPPED, upstream)
+    verdict = Verdict(Disposition.DELIVER, Reason.SERVICE, rule, tx.now, note)
+    return RowDraft(recipient, verdict, State.READY, upstream)
 
 
 def _from(sender: Sender, hostname: str) -> str:

@@ -24,6 +24,7 @@ from typing import TypeVar
 
 from gatepost import houselog, maillog
 from gatepost.consent.standing import STRANGER
+from gatepost.flow.decide.letters import stop_letter
 from gatepost.flow.decide.policy import Facts, Policy
 from gatepost.flow.spool.hand import IN_HAND, Hand
 from gatepost.flow.spool.queue import Queue
@@ -155,10 +156,13 @@ class Claims:
             unknown.update((row.id, names) for row in review.rows)
             return [_set_aside(row) for row in review.rows]
 
+        def needs_standing(stream: str) -> bool:
+            return not stream or policy.needs_standing(stream)
+
         policy = self._policy()  # one for look-up and decision, whatever is reloaded meanwhile
         decided_at = self._clock()  # before the decision, never after it
         try:
-            rows = await self._queue.claim(rooms, decide, policy.needs_standing, urgent=urgent)
+            rows = await self._queue.claim(rooms, decide, needs_standing, urgent=urgent)
         except StoreUnavailable as error:
             houselog.store_unavailable("claim", error)
             return set()
@@ -171,8 +175,8 @@ class Claims:
 
     def _decide(self, policy: Policy, review: Review) -> list[Ruling | None]:
         """The decision at the claim, in the claim's transaction."""
-        if not review.submission.stream:  # our own notices
-            return [None] * len(review.rows)
+        if not review.submission.stream:
+            return [_own_ruling(row, review) for row in review.rows]
         stream = policy.streams[review.submission.stream]
         rulings: list[Ruling | None] = []
         for row in review.rows:
@@ -193,7 +197,8 @@ class Claims:
 
     def _ruling(self, row: Claimed, verdict: Verdict, now: datetime) -> Ruling | None:
         if verdict.delivers:
-            return Ruling(verdict, State.SENDING) if row.verdict.rule in _WAITED else None
+            anew = row.verdict.rule in _WAITED or _rests_on_other(row.verdict, verdict)
+            return Ruling(verdict, State.SENDING) if anew else None
         if verdict.reason is Reason.SENDER_FROZEN:  # waits for the thaw as what it was
             return Ruling(replace(row.verdict, rule=FROZEN), State.HELD)
         state = after_review(verdict)
@@ -201,11 +206,25 @@ class Claims:
         return Ruling(verdict, state, expires)
 
 
+def _rests_on_other(recorded: Verdict, now: Verdict) -> bool:
+    """Whether the copy leaves for another reason than is on record, such as a later consent."""
+    return recorded.rule == now.rule and (recorded.reason, recorded.since) != (
+        now.reason, now.since,
+    )  # fmt: skip
+
+
 def _is_known(policy: Policy, submission: Submission) -> bool:
     """Whether it can go as what it was taken for."""
     bulk = submission.kind is Kind.BULK
     own = not submission.stream  # a notice of ours
     return own or policy.knows(submission.stream, submission.sender, bulk=bulk)
+
+
+def _own_ruling(row: Claimed, review: Review) -> Ruling | None:
+    """Of our own mail only a letter can be stopped; a notice goes to whom it is configured for."""
+    person = review.persons.get(row.recipient.address.key, STRANGER)
+    stop = stop_letter(row.verdict.rule, person)
+    return Ruling(stop, after_review(stop)) if stop else None
 
 
 def _set_aside(row: Claimed) -> Ruling:

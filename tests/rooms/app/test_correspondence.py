@@ -183,6 +183,35 @@ def test_a_letter_is_there_only_if_its_reason_is(store, tmp_path):
     assert rows_of(store, tables.submission) == []
 
 
+async def test_who_may_not_be_mailed_any_more_gets_none_that_waits(tmp_path):
+    """ME-13: decided again at the claim; whom only a letter can bring back gets that one letter."""
+    ways = {"asked@example.org": ("hard-bounce", True), "bounced@example.org": ("hard-bounce", False),
+            "manual@example.org": ("manual", True), "plain@example.org": ("", False)}  # fmt: skip
+    async with running(tmp_path, "") as (gateway, upstream):
+        wiring = gateway.wiring
+        letters = Correspondence(gateway.texts, lambda: wiring, lambda: ring_of(gateway.store.keys))
+
+        def write_and_suppress(tx):
+            for to, (reason, confirms) in ways.items():
+                letters.write(
+                    tx, to=parse(to), sender=wiring.policy.senders["acme"], template="confirm",
+                    language="sv", note="", values=CONFIRM, confirms=confirms,
+                )  # fmt: skip
+                stop = Fact(kind=EventKind.SUPPRESSED, at=tx.now, scope="all", suppression=reason)
+                people.record(tx, parse(to), [stop] if reason else [])
+
+        await gateway.store.write(write_and_suppress)
+        gateway.outbound.wake()
+        copies = await upstream.wait_for(2)
+        assert sorted(one for copy in copies for one in copy.recipients) == [
+            "asked@example.org", "plain@example.org",
+        ]  # fmt: skip
+        rows = {row["address"]: row for row in rows_of(gateway.store, tables.recipient)}
+        for to in ("bounced@example.org", "manual@example.org"):
+            told = [rows[to][name] for name in ("state", "reason", "rule", "note")]
+            assert told == ["dropped", "suppressed", "suppressed-for-all", ways[to][0]]
+
+
 @asynccontextmanager
 async def running(folder, more):
     async with Upstream() as upstream:

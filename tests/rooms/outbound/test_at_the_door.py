@@ -1,4 +1,4 @@
-"""What is claimed while it is put: its bound, and who leaves before it is sent."""
+"""What is claimed while it is put has its bound, however many put at once."""
 
 import asyncio
 import os
