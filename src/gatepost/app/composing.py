@@ -85,7 +85,9 @@ class Composer:
         bulk = None
         if stream is not None and sender is not None and stream.is_bulk:
             bulk = self._bulk(wiring, stream, sender)
-        keys = wiring.dkim.get(submission.sender, ())
+        # A sender that was renamed signs what is queued all the same.
+        signing = stream.sender if stream and sender is None else submission.sender
+        keys = wiring.dkim.get(signing, ())
         client = wiring.settings.clients.get(submission.client)
         keeps_dkim = client is not None and client.keep_dkim and message.carries_dkim
         treatment = self._treatment(

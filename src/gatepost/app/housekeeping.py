@@ -132,6 +132,7 @@ class Housekeeping:
         await self.disk.watch()
         if self._leads:
             await self.reroute()
+            await self._release_known()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._repeat(chore)) for chore in self._chores]
 
@@ -207,6 +208,11 @@ class Housekeeping:
             )
             maillog.rerouted(upstream, moved)
 
+    async def _release_known(self) -> None:
+        """Lets go what was held because its stream or sender was not configured, and is now."""
+        known = partial(queue_rows.release_known, knows=self._wiring().policy.knows)
+        await self._until_done("held mail released: it is configured", known, rounds=1)
+
     async def apply_terms(self) -> None:
         """Ends what has waited too long, and removes what is no longer needed."""
         wiring = self._wiring()
@@ -217,8 +223,7 @@ class Housekeeping:
             await self._give_up(upstream, now - retry_for)
             await self._bring_forward(upstream)
         await self._until_done("thawed mail released", campaigns.release_thawed, rounds=1)
-        known = partial(queue_rows.release_known, knows=wiring.policy.knows)
-        await self._until_done("held mail released: it is configured", known, rounds=1)
+        await self._release_known()
         await self._until_done("quarantine expired", quarantine.expire)
         await self._until_done(
             "content purged", partial(content.purge, finished_before=keep.before(now))

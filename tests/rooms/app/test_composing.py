@@ -15,6 +15,8 @@ from gatepost.flow.transmit.commands import dotless, whole_lines
 from gatepost.mail.message import scan
 from gatepost.mail.stream import Kind
 from support.claimed import AT, rows, submission
+from support.dkim_keys import PEM
+from support.private import write_private
 from support.program import CONFIG
 
 ACME = CONFIG[CONFIG.index("[senders.acme]") : CONFIG.index("[streams.newsletter]")]
@@ -28,6 +30,11 @@ GONE = {
     "kind": [('kind = "bulk"\ntitle = "Monthly newsletter"', 'kind = "transactional"')],
 }
 
+KEYS = (
+    '[[senders.acme.dkim]]\ndomain = "acme.example"\nselector = "gp1"\nkey = "acme.pem"\n\n'
+    "[streams.newsletter]"
+)
+KEY = "[streams.newsletter]", KEYS
 HEADER = b"From: Acme <news@acme.example>\r\nTo: news@acme.example\r\nSubject: Spring\r\n\r\n"
 
 
@@ -97,6 +104,18 @@ def test_bulk_mail_goes_with_the_words_of_its_stream_and_sender_or_not_at_all(co
     current[0] = configuration("Monthly newsletter", *GONE[gone])
     with pytest.raises(NotConfiguredError):
         make(submission(), scan(HEADER + b"Hello\r\n"))
+
+
+def test_a_sender_that_was_renamed_signs_what_is_queued(configuration, tmp_path):
+    """Unsigned, it would be refused by whoever has a policy for its domain."""
+    write_private(tmp_path / "acme.pem", PEM)
+    make, current = composer(configuration("Monthly newsletter", KEY))
+    given = replace(submission(kind=Kind.TRANSACTIONAL), stream="receipts")
+    renamed = ("senders.acme", "senders.beta"), ('sender = "acme"', 'sender = "beta"')
+    for changes in ((KEY,), (KEY, *renamed)):
+        current[0] = configuration("Monthly newsletter", *changes)
+        (copy,) = make(given, scan(HEADER + b"Hello\r\n")).copies(rows(given, 1), AT)
+        assert b"DKIM-Signature: " in copy.content
 
 
 def test_other_mail_does_not_become_bulk_on_its_way(configuration):
