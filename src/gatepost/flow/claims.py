@@ -86,6 +86,7 @@ class Claims:
         """Waits for the last claim: what it finds is in hand. Not for ever: a store may be away."""
         if self._claiming is not None:  # not cancelled: it may hold rows that nobody else knows of
             await asyncio.wait({self._claiming}, timeout=SETTLE_SECONDS)
+        self.report()
 
     def wake(self) -> None:
         """Something may be due in the store."""
