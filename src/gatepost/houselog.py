@@ -242,6 +242,16 @@ def webhook_changed(webhook: str, *, there: bool, why: str = "") -> None:
         _log.error("webhook is away, deliveries wait", webhook=webhook, why=why)
 
 
+def webhook_gone(webhook: str, waiting: int) -> None:
+    """A webhook was removed or renamed, or all hosts of mailers, with deliveries on their way."""
+    _log.warning(
+        "deliveries wait for a webhook that is configured no more: nobody hears of them until "
+        "it is again, under this name",
+        webhook=webhook,
+        waiting=waiting,
+    )
+
+
 def given_up_telling(webhook: str, count: int) -> None:
     """So many deliveries were tried for days and are given up: somebody must look."""
     _told.labels(webhook, "given-up").inc(count)

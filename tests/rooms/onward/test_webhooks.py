@@ -10,13 +10,15 @@ from functools import partial
 
 import pytest
 
-from gatepost.app.onward.sending import Line
+from gatepost import houselog
+from gatepost.app.onward.sending import Line, Onward
 from gatepost.app.onward.webhooks import Hook, Webhook
 from gatepost.consent.evidence import EventKind, Fact
 from gatepost.mail.address import parse
 from gatepost.store import ledger, onward, people
 from gatepost.store.onward import Wanted
 from support.listening import listening
+from support.patience import PATIENCE_SECONDS
 
 KEY = b"0123456789abcdef0123456789abcdef"
 ANNA, BO = "anna@kund.example", "bo@kund.example"
@@ -273,6 +275,20 @@ async def test_what_a_hook_may_hear_no_more_is_not_told_of_what_waits(store, tmp
         await sender.webhook.close()
         assert len(there.heard) == 1
         assert [row.waiting for row in await sender.hooks()] == [0]
+
+
+async def test_what_waits_for_a_hook_that_was_renamed_is_said(store, tmp_path, monkeypatch):
+    said = asyncio.Queue()
+    monkeypatch.setattr(houselog, "webhook_gone", lambda *what: said.put_nowait(what))
+    async with sending(store, tmp_path) as (there, sender):
+        there.answers = [503]
+        await record(store, ANNA, fact(store, stream="newsletter"))
+        await sender.work()
+        everybody = Onward(store, dict, lambda: timedelta(days=3), "gw-0")
+        await everybody.start()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await said.get() == ("crm", 1)
+        await everybody.stop()
 
 
 async def test_two_gateways_tell_once(store, tmp_path):

@@ -65,6 +65,7 @@ class Onward:
         self._jitter = jitter
         self._running: dict[str, tuple[object, asyncio.Task[None]]] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._named: frozenset[str] | None = None  # as configured when we last asked who is not
 
     async def start(self) -> None:
         """Begins."""
@@ -98,6 +99,12 @@ class Onward:
             if name not in self._running:
                 task = asyncio.get_running_loop().create_task(self._run(name, make))
                 self._running[name] = settings, task
+
+        if self._named != wanted.keys():
+            for row in await self._store.read(onward.list_webhooks):
+                if row.waiting and row.name not in wanted:
+                    houselog.webhook_gone(row.name, row.waiting)
+            self._named = frozenset(wanted)
 
     async def _run(self, name: str, make: Callable[[], Destination]) -> None:
         try:
