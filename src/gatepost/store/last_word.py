@@ -37,14 +37,14 @@ _LIFTED = select(suppression.c.subject, suppression.c.lifted_ms).where(
 
 
 def behind_all(tx: Tx, entries: Sequence[Entry]) -> Sequence[Entry]:
-    """`entries`, with each ending that happens now later than what is on record."""
+    """`entries`, with no ending that happens now before what is on record; at once, it wins."""
     now = {entry.subject for entry in entries if _ends_now(tx, entry)}
     if not now:
         return entries
     latest = _latest(tx, sorted(now))
     return [
         entry._replace(fact=replace(entry.fact, at=from_ms(latest[entry.subject] + 1)))
-        if _ends_now(tx, entry) and latest.get(entry.subject, -1) >= to_ms(entry.fact.at)
+        if _ends_now(tx, entry) and latest.get(entry.subject, -1) > to_ms(entry.fact.at)
         else entry
         for entry in entries
     ]
