@@ -99,12 +99,12 @@ class Onward:
             if name not in self._running:
                 task = asyncio.get_running_loop().create_task(self._run(name, make))
                 self._running[name] = settings, task
-
-        if self._named != wanted.keys():
+        names = frozenset(wanted)
+        if self._named != names:
             for row in await self._store.read(onward.list_webhooks):
                 if row.waiting and row.name not in wanted:
                     houselog.webhook_gone(row.name, row.waiting)
-            self._named = frozenset(wanted)
+            self._named = names
 
     async def _run(self, name: str, make: Callable[[], Destination]) -> None:
         try:
