@@ -3,7 +3,8 @@
 In: the subject and sender that a verified token named, and what was recognised. Out: what was
 made of it. Run inside a writing transaction, so that fact and suppression are one commit.
 
-The same copy counts once, however often its bounce or complaint comes. Soft bounces count
+The same copy counts once, however often its bounce or complaint comes, unless who complained
+came back since. Soft bounces count
 from the last sign that the address works: an act of the recipient that takes a mail to have
 arrived (a confirmation, a click, a withdrawal, a complaint, coming back), or the lifting of a
 suppression by staff. When `limit` of them stand in a row, the address is suppressed.
@@ -32,6 +33,7 @@ _SIGNS_OF_LIFE = frozenset({
     EventKind.CONFIRMED, EventKind.ENGAGED, EventKind.RESUBSCRIBED, EventKind.WITHDRAWN,
     EventKind.COMPLAINED,
 })  # fmt: skip
+_RETURNS = frozenset({EventKind.CONFIRMED, EventKind.RESUBSCRIBED})
 METHOD = "feedback"
 
 
@@ -86,8 +88,7 @@ def record_bounce(tx: Tx, copy: Copy, severity: Severity, words: str, limit: int
 
 def record_complaint(tx: Tx, copy: Copy, kind: str) -> Made:
     """Records a complaint about `copy`: no bulk mail of its sender any more (RA-3)."""
-    complaints = [fact for fact in _history(tx, copy) if fact.kind is EventKind.COMPLAINED]
-    if any(fact.sender == copy.sender and fact.submission == copy.reference for fact in complaints):
+    if _has_complained(copy, _history(tx, copy)):
         return Made.KNOWN
     fact = Fact(
         kind=EventKind.COMPLAINED,
@@ -128,6 +129,19 @@ def _history(tx: Tx, copy: Copy) -> list[Fact]:
     subjects.lock(tx, [copy.subject])
     events = people.history_of_subject(tx, copy.subject).events
     return [event.fact for event in events if event.fact]
+
+
+def _has_complained(copy: Copy, facts: Iterable[Fact]) -> bool:
+    """Whether a complaint about this very copy is on record, and the person not back since."""
+    known = False
+    for fact in facts:
+        if fact.sender != copy.sender:
+            continue
+        if fact.kind is EventKind.COMPLAINED:
+            known = known or fact.submission == copy.reference
+        elif fact.kind in _RETURNS and fact.actor == "recipient":
+            known = False
+    return known
 
 
 def _about(copy: Copy, facts: Iterable[Fact]) -> list[Fact]:

@@ -1,5 +1,8 @@
 """What came back, on both engines: counted once, folded, and derived again from events alone."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from gatepost.consent.evidence import EventKind, Fact
@@ -14,6 +17,7 @@ from gatepost.store.returned import (
     record_complaint,
     record_leaving,
 )
+from support.cases import judge
 from support.consents import granted
 
 ANNA = parse("anna@example.org")
@@ -40,6 +44,25 @@ def test_soft_bounces_count_per_sender(store, anna):
     assert made == [Made.COUNTED] * 4
     assert bounce(store, anna, 5) is Made.SUPPRESSED
     assert suppressions(store, anna) == [("acme", "all", "soft-bounces")]
+
+
+def test_who_came_back_may_complain_of_the_same_copy_again(store, anna):
+    """A report that comes twice counts once; but the last word is the person's."""
+    copy = Copy(anna, "acme", 7)
+
+    def complain():
+        return store.write_now(lambda tx: record_complaint(tx, copy, "abuse"))
+
+    def mailed():
+        known = store.read_now(lambda tx: people.look_up(tx, [ANNA], "newsletter", "acme"))
+        return judge(known[ANNA.key], now=store.now() + timedelta(hours=1)).delivers
+
+    assert [complain(), complain()] == [Made.SUPPRESSED, Made.KNOWN]
+    back = replace(granted(at=store.now() + timedelta(seconds=1)), kind=EventKind.RESUBSCRIBED)
+    store.write_now(lambda tx: people.record(tx, ANNA, [back]))
+    assert mailed()
+    assert [complain(), complain()] == [Made.SUPPRESSED, Made.KNOWN]
+    assert not mailed()
 
 
 def test_what_says_nothing_is_not_recorded(store, anna):
