@@ -23,7 +23,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from gatepost import houselog, maillog
-from gatepost.consent.standing import STRANGER
+from gatepost.consent.standing import STRANGER, Person
 from gatepost.flow.decide.letters import stop_letter
 from gatepost.flow.decide.policy import Facts, Policy
 from gatepost.flow.spool.hand import IN_HAND, Hand
@@ -35,7 +35,7 @@ from gatepost.mail.stream import Kind
 from gatepost.mail.verdict import Reason, Verdict
 from gatepost.store.campaigns import FROZEN
 from gatepost.store.engine import StoreUnavailable
-from gatepost.store.spool.queue import UNCONFIGURED
+from gatepost.store.spool.queue import BY_HAND, UNCONFIGURED
 from gatepost.store.spool.rows import Claimed, Review, Ruling, Submission
 
 P = TypeVar("P")
@@ -43,7 +43,7 @@ P = TypeVar("P")
 IDLE_SECONDS = 2.0  # how long a row that fell due may wait unnoticed
 SETTLE_SECONDS = 2.0  # for the last claim to be answered
 
-_WAITED = frozenset({FROZEN, UNCONFIGURED})  # rules of what was held, and is decided anew
+_WAITED = frozenset({FROZEN, UNCONFIGURED, BY_HAND})  # rules of what was held, and is decided anew
 POSTMASTER = "postmaster"  # the rule by which our own postmaster gets everything (R5321-2)
 
 
@@ -184,12 +184,13 @@ class Claims:
             if row.verdict.rule == POSTMASTER:
                 rulings.append(None)
                 continue
+            person = review.persons.get(row.recipient.address.key, STRANGER)
             verdict = policy.judge(
                 stream,
                 row.recipient.address,
-                review.persons.get(row.recipient.address.key, STRANGER),
+                person,
                 review.now,
-                Facts(override=row.verdict.note if row.verdict.reason is Reason.OVERRIDE else ""),
+                Facts(override=_override_of(row, person)),
                 campaign_stopped=review.campaign_stopped,
                 sender_frozen=review.sender_frozen,
             )
@@ -207,11 +208,23 @@ class Claims:
         return Ruling(verdict, state, expires)
 
 
+def _override_of(row: Claimed, person: Person) -> str:
+    """The reason of an override, as long as it holds: it passes what was known when it was given.
+
+    Who leaves after that, or after a release, has left (promise 3).
+    """
+    verdict, left = row.verdict, person.standing.withdrawn_at
+    if verdict.reason is not Reason.OVERRIDE:
+        return ""
+    given = max(row.submission.received, verdict.since or row.submission.received)
+    return verdict.note if left is None or left < given else ""
+
+
 def _rests_on_other(recorded: Verdict, now: Verdict) -> bool:
     """Whether the copy leaves for another reason than is on record, such as a later consent."""
-    return recorded.rule == now.rule and (recorded.reason, recorded.since) != (
-        now.reason, now.since,
-    )  # fmt: skip
+    if recorded.rule != now.rule or recorded.reason is Reason.OVERRIDE:
+        return False
+    return (recorded.reason, recorded.since) != (now.reason, now.since)
 
 
 def _is_known(policy: Policy, submission: Submission) -> bool:

@@ -13,11 +13,15 @@ from gatepost.consent.evidence import EventKind
 from gatepost.flow.accept.clients import peer_address
 from gatepost.flow.outbound import Tag
 from gatepost.flow.transmit.copy import Copy
+from gatepost.mail.address import parse
+from gatepost.mail.verdict import Disposition, Reason, Verdict
 from gatepost.store import clock
 from gatepost.store import people as ledger
+from gatepost.store.spool import PUT, quarantine
 from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
 from support.consents import granted, withdrawn
+from support.patience import PATIENCE_SECONDS
 from support.program import CONFIG
 from support.submissions import DELIVER, SINCE, accept, rows_of, submission
 from support.upstream import Upstream
@@ -80,7 +84,44 @@ async def test_a_copy_is_recorded_with_the_consent_that_it_left_on(gateway):
     await gateway.store.write(lambda tx: ledger.record(tx, who, told))
     await asyncio.to_thread(accept, gateway.store, job)
     gateway.outbound.wake()
-    async with asyncio.timeout(300):
-        while (row := rows_of(gateway.store, tables.recipient)[0])["state"] != "delivered":  # noqa: ASYNC110  it happens in the store
+    (row,) = await finished(gateway)
+    assert (row["state"], row["reason"], row["since_ms"]) == ("delivered", "consented", to_ms(back))
+
+
+async def test_who_leaves_after_an_override_was_given_has_left(gateway):
+    """It passes what was known when it was given, by a header or by a release (promise 3)."""
+    override = Verdict(Disposition.DELIVER, Reason.OVERRIDE, "eligible", SINCE, "recall 7")
+    held = Verdict(Disposition.QUARANTINE, Reason.NO_CONSENT, "consent-lacking", None)
+    verdicts = {"before@a.example": override, "after@a.example": override, "held@a.example": held,
+                "gone@a.example": held}  # fmt: skip
+    job = submission(*verdicts, upstream="", needs_standing=True, verdicts=verdicts)
+
+    def happens(tx):
+        def leaves(name, *, earlier=timedelta(0)):
+            who = parse(f"{name}@a.example")
+            ledger.record(tx, who, [withdrawn(at=tx.now - earlier)])
+
+        leaves("before", earlier=timedelta(days=1))
+        leaves("held", earlier=timedelta(days=1))
+        PUT.run(tx, [job])
+        quarantine.release(tx, [one.id for one in quarantine.list_quarantine(tx)], "recall 7")
+        leaves("after")
+        leaves("gone")
+
+    await gateway.store.write(happens)
+    gateway.outbound.wake()
+    states = {row["address"]: (row["state"], row["reason"]) for row in await finished(gateway)}
+    assert states == {
+        "before@a.example": ("delivered", "override"),
+        "held@a.example": ("delivered", "override"),
+        "after@a.example": ("dropped", "withdrawn"),
+        "gone@a.example": ("dropped", "withdrawn"),
+    }
+
+
+async def finished(gateway):
+    """The rows of recipients, once all are finished."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while any(not row["finished_ms"] for row in rows_of(gateway.store, tables.recipient)):  # noqa: ASYNC110  it happens in the store
             await asyncio.sleep(0.01)
-    assert (row["reason"], row["since_ms"]) == ("consented", to_ms(back))
+    return rows_of(gateway.store, tables.recipient)
