@@ -7,7 +7,8 @@ import pytest
 from gatepost.mail.address import parse
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason, Verdict
-from gatepost.store import ids, people
+from gatepost.store import campaigns, ids, people
+from gatepost.store.campaigns import FROZEN
 from gatepost.store.spool import quarantine, queue
 from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
@@ -96,6 +97,35 @@ def test_hold_sets_waiting_rows_aside(store):
     assert changed == [numbers[BO], numbers[CY]]
     assert claim(store) == []
     assert rows_of(store, tables.recipient, id=numbers[BO])[0]["note"] == "asked by acme"
+
+
+@pytest.mark.parametrize("rule", [FROZEN, queue.UNCONFIGURED])
+@pytest.mark.parametrize("address", [BO, DI])
+def test_what_is_held_by_hand_does_not_go_on_by_itself(store, rule, address):
+    """As when a backup was restored: neither at a thaw nor with the configuration."""
+    number = one_in_each_state(store)[address]
+    change(store, tables.recipient, {"rule": rule}, id=number)
+    assert store.write_now(lambda tx: queue.hold(tx, [number])) == [number]
+    assert store.write_now(campaigns.release_thawed) == 0
+    assert store.write_now(lambda tx: queue.release_known(tx, lambda *_, **__: True)) == 0
+    assert rows_of(store, tables.recipient, id=number)[0]["state"] == "held"
+
+
+def test_what_was_held_for_the_configuration_goes_on_with_it(store):
+    number = one_in_each_state(store)[DI]
+    change(store, tables.recipient, {"rule": queue.UNCONFIGURED}, id=number)
+    asked = []
+
+    def knows(*names, bulk):
+        asked.append((*names, bulk))
+        return len(asked) > 1
+
+    release = [
+        store.write_now(lambda tx: queue.release_known(tx, knows)),
+        store.write_now(lambda tx: queue.release_known(tx, knows)),
+    ]
+    assert (release, asked) == ([0, 1], [("newsletter", "acme", True)] * 2)
+    assert number in {row.id for row in claim(store)}
 
 
 def test_delete_ends_what_is_queued_but_not_what_is_on_the_wire(store):

@@ -16,6 +16,7 @@ from sqlalchemy import Select, bindparam, case, func, literal, select, update
 from gatepost.mail.recipient_state import State
 from gatepost.mail.stream import Kind
 from gatepost.store.bell import Ring, ring
+from gatepost.store.campaigns import FROZEN
 from gatepost.store.ending import close_finished
 from gatepost.store.engine import Tx
 from gatepost.store.ids import to_text
@@ -26,6 +27,7 @@ from gatepost.store.tables.mail import spelled
 from gatepost.store.times import from_ms, to_ms
 
 UNCONFIGURED = "not-configured"  # the rule of what is held until its stream and sender are
+BY_HAND = "held-by-hand"  # the rule of what would go on by itself, had nobody held it
 SLICE = 1000  # rows that are given up in one transaction
 LISTED = (State.READY, State.SENDING, State.DEFERRED, State.HELD)
 
@@ -104,11 +106,22 @@ def retry(tx: Tx, ids: Iterable[int]) -> list[int]:
 
 
 def hold(tx: Tx, ids: Iterable[int], note: str = "") -> list[int]:
-    """Sets ready and deferred rows aside until somebody retries or deletes them."""
-    values: dict[str, Any] = {"state": State.HELD, "held_ms": tx.now_ms}
+    """Sets rows aside until somebody retries or deletes them.
+
+    Those that wait for a thaw, or for the configuration, do not go on by themselves any more.
+    """
+    ids = sorted(set(ids))
+    waits = _r.rule.in_((FROZEN, UNCONFIGURED))
+    by_hand = case((waits, BY_HAND), else_=_r.rule)
+    values: dict[str, Any] = {"state": State.HELD, "held_ms": tx.now_ms, "rule": by_hand}
     if note:
         values["note"] = plain(note)
-    return _change(tx, ids, (State.READY, State.DEFERRED), values)
+    changed = _change(tx, ids, (State.READY, State.DEFERRED), values)
+    for chunk in chunks(ids):
+        keep = update(tables.recipient).where(_r.id.in_(chunk), _r.state == State.HELD, waits)
+        kept = keep.values(**values | {"rule": BY_HAND}).returning(_r.id)
+        changed += tx.connection.execute(kept).scalars()
+    return sorted(changed)
 
 
 def delete(tx: Tx, ids: Iterable[int], note: str = "") -> list[int]:
