@@ -2,7 +2,8 @@
 
 In: the spool's record of welcome letters. Out: WELCOMED facts, and what was held for these
 people let go, in one transaction; a warning once a welcome is later than an hour, an error
-after a day. What a crash leaves undone is found at the next turn.
+after a day. A welcome that waits for upstream while the person leaves is stopped. What a crash
+leaves undone is found at the next turn.
 
 *Fails:* `StoreUnavailable`; the next turn tries again.
 """
@@ -57,6 +58,7 @@ class Welcomes:
         return consent.confirm_within.before(longest)
 
     def _settle(self, tx: Tx) -> list[Delivered]:
+        signups.stop_welcomes(tx)
         done = signups.settle_welcomes(tx)
         streams = self._wiring().policy.streams
         for one in done:

@@ -19,7 +19,9 @@ from gatepost.consent.evidence import EventKind, Fact
 from gatepost.mail.recipient_state import FINAL, State
 from gatepost.store import people
 from gatepost.store.ids import to_text
+from gatepost.store.spool import queue
 from gatepost.store.tables import mail
+from gatepost.store.tables.ledger import standing, suppression
 from gatepost.store.tables.signups import signup, welcome
 from gatepost.store.times import from_ms, to_ms
 from gatepost.store.transaction import Tx
@@ -173,6 +175,34 @@ def settle_welcomes(tx: Tx, limit: int = 500) -> list[Delivered]:
     facts = [(row.subject, _welcomed(row, ends[row.submission].finished_ms)) for row in done]
     people.record_for_subjects(tx, facts)
     return [Delivered(row.subject, row.sender, row.stream) for row in done]
+
+
+def stop_welcomes(tx: Tx) -> list[int]:
+    """Stops the welcomes that wait for upstream while the person left; the ids of their rows."""
+    same = and_(standing.c.subject == welcome.c.subject, standing.c.stream == welcome.c.stream)
+    refused = and_(
+        suppression.c.subject == welcome.c.subject,
+        suppression.c.sender.in_((welcome.c.sender, "")),
+        suppression.c.since_ms >= welcome.c.written_ms,
+        suppression.c.lifted_ms.is_(None),
+    )
+    unwanted = (
+        select(_r.id)
+        .select_from(
+            welcome.join(mail.recipient, _r.submission == welcome.c.submission)
+            .outerjoin(standing, same)
+            .outerjoin(suppression, refused)
+        )
+        .where(
+            welcome.c.settled_ms.is_(None),
+            _r.finished_ms.is_(None),
+            or_(
+                standing.c.withdrawn_ms >= welcome.c.written_ms, suppression.c.subject.is_not(None)
+            ),
+        )
+    )
+    ids = set(tx.connection.execute(unwanted).scalars())
+    return queue.delete(tx, ids, "the person left before it was sent") if ids else []
 
 
 def waiting_welcomes(tx: Tx) -> Waiting:

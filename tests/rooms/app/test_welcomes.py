@@ -13,10 +13,12 @@ from gatepost.config import load
 from gatepost.mail.address import parse
 from gatepost.mail.duration import Duration
 from gatepost.store import people, signups
+from gatepost.store.tables import mail as tables
 from gatepost.store.tables.signups import welcome
 from gatepost.store.times import to_ms
+from support.consents import granted, withdrawn
 from support.program import CONFIG
-from support.submissions import accept, change, submission
+from support.submissions import accept, change, rows_of, submission
 
 ANNA = parse("anna@example.org")
 
@@ -71,3 +73,19 @@ def test_sign_ups_are_kept_as_long_as_anything_asks_for_them(store, welcomes):
     now = store.now()
     kept = Duration(seconds=(3 + 10) * 86400)
     assert welcomes.forget_before(now) == kept.before(now)
+
+
+@pytest.mark.parametrize("stream", ["newsletter", ""], ids=["the-stream", "everything"])
+async def test_who_leaves_is_not_welcomed(store, welcomes, stream):
+    """The letter waits for an upstream that is away; who joins again gets another (JU-18)."""
+    left = withdrawn(at=store.now() - timedelta(hours=2), stream=stream)
+    store.write_now(lambda tx: people.record(tx, ANNA, [granted(), left]))
+    write(store, 1)
+    await welcomes.settle()
+    assert [row["state"] for row in rows_of(store, tables.recipient)] == ["ready"]
+    again = withdrawn(at=store.now(), stream=stream)
+    store.write_now(lambda tx: people.record(tx, ANNA, [again]))
+    assert await welcomes.settle() == 0
+    (row,) = rows_of(store, tables.recipient)
+    assert (row["state"], row["note"]) == ("stopped", "the person left before it was sent")
+    assert all(row["settled_ms"] for row in rows_of(store, welcome))
