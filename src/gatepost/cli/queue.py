@@ -73,10 +73,13 @@ def retry(ctx: typer.Context, ids: Ids = None, everything: All = False) -> None:
 
 @app.command()
 def hold(ctx: typer.Context, ids: Ids = None, everything: All = False, note: Note = "") -> None:
-    """Set copies aside until somebody retries or deletes them."""
-    states = State.READY, State.DEFERRED
+    """Set copies aside until somebody retries or deletes them.
+
+    Also what a gateway had on the wire that has been dead for some minutes, as in a backup.
+    """
     make = partial(spool.hold, note=note)
-    _change(ctx, ids, everything, Change(states, make, "held", "not waiting to be sent"))
+    why_not = "not waiting to be sent, or on the wire"
+    _change(ctx, ids, everything, Change(spool.LISTED, make, "held", why_not))
 
 
 @app.command()

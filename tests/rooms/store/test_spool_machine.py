@@ -174,6 +174,8 @@ class Spool(RuleBasedStateMachine):
     @rule(row=rows, act=st.sampled_from([queue.retry, queue.hold, queue.delete]))
     def administer(self, row, act):
         self.store.write_now(lambda tx: act(tx, [row]))
+        if act is queue.hold and row in self.expired:
+            self._let_go(row)
 
     @rule(row=rows)
     def release(self, row):

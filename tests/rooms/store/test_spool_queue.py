@@ -9,7 +9,7 @@ from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason, Verdict
 from gatepost.store import campaigns, ids, people
 from gatepost.store.campaigns import FROZEN
-from gatepost.store.spool import quarantine, queue
+from gatepost.store.spool import quarantine, queue, recover
 from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
 from support.submissions import (
@@ -97,6 +97,18 @@ def test_hold_sets_waiting_rows_aside(store):
     assert changed == [numbers[BO], numbers[CY]]
     assert claim(store) == []
     assert rows_of(store, tables.recipient, id=numbers[BO])[0]["note"] == "asked by acme"
+
+
+def test_hold_sets_aside_what_a_backup_found_on_the_wire(store):
+    """Upstream has most likely taken it long ago: a start would send it again (promise 1)."""
+    ann = one_in_each_state(store)[ANN]
+    past = to_ms(store.now()) - 1
+    change(store, tables.recipient, {"lease_until_ms": past}, id=ann)
+    assert store.write_now(lambda tx: queue.hold(tx, [ann])) == [ann]
+    assert store.write_now(recover) == 0
+    assert [row.recipient.address.given for row in claim(store)] == [BO]
+    (row,) = rows_of(store, tables.recipient, id=ann)
+    assert (row["state"], row["lease_by"], row["lease_until_ms"]) == ("held", None, None)
 
 
 @pytest.mark.parametrize("rule", [FROZEN, queue.UNCONFIGURED])

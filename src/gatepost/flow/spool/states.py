@@ -139,7 +139,8 @@ MOVES = (
     Move(
         State.SENDING,
         State.HELD,
-        "something nobody foresaw, or its sender is frozen or not configured",
+        "something nobody foresaw, its sender is frozen or not configured, or held after its "
+        "holder died",
     ),
     Move(State.SENDING, State.DROPPED, "decided again when taken up"),
     Move(State.SENDING, State.QUARANTINED, "decided again when taken up"),

@@ -108,7 +108,8 @@ def retry(tx: Tx, ids: Iterable[int]) -> list[int]:
 def hold(tx: Tx, ids: Iterable[int], note: str = "") -> list[int]:
     """Sets rows aside until somebody retries or deletes them.
 
-    Those that wait for a thaw, or for the configuration, do not go on by themselves any more.
+    Those that wait for a thaw, or for the configuration, do not go on by themselves any more; nor
+    does what a gateway left on the wire when it died, or a backup found there.
     """
     ids = sorted(set(ids))
     waits = _r.rule.in_((FROZEN, UNCONFIGURED))
@@ -118,8 +119,10 @@ def hold(tx: Tx, ids: Iterable[int], note: str = "") -> list[int]:
         values["note"] = plain(note)
     changed = _change(tx, ids, (State.READY, State.DEFERRED), values)
     for chunk in chunks(ids):
-        keep = update(tables.recipient).where(_r.id.in_(chunk), _r.state == State.HELD, waits)
-        kept = keep.values(**values | {"rule": BY_HAND}).returning(_r.id)
+        goes_on = (_r.state == State.HELD) & waits
+        left = (_r.state == State.SENDING) & (_r.lease_until_ms <= tx.now_ms)
+        keep = update(tables.recipient).where(_r.id.in_(chunk), goes_on | left)
+        kept = keep.values(**values, lease_by=None, lease_until_ms=None).returning(_r.id)
         changed += tx.connection.execute(kept).scalars()
     return sorted(changed)
 
