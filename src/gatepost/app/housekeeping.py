@@ -132,7 +132,7 @@ class Housekeeping:
         await self.disk.watch()
         if self._leads:
             await self.reroute()
-            await self._release_known()
+            await self._release_held()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._repeat(chore)) for chore in self._chores]
 
@@ -208,10 +208,19 @@ class Housekeeping:
             )
             maillog.rerouted(upstream, moved)
 
-    async def _release_known(self) -> None:
-        """Lets go what was held because its stream or sender was not configured, and is now."""
-        known = partial(queue_rows.release_known, knows=self._wiring().policy.knows)
-        await self._until_done("held mail released: it is configured", known, rounds=1)
+    async def _release_held(self) -> None:
+        """Lets go what was held for a freeze that is over, or until it was configured.
+
+        A reader looks for it among all that is set aside; mail needs the writer.
+        """
+        if await self._store.survey(campaigns.has_thawed):
+            await self._until_done("thawed mail released", campaigns.release_thawed, rounds=1)
+        knows, total = self._wiring().policy.knows, 0
+        ids = await self._store.survey(partial(queue_rows.configured_again, knows=knows))
+        for start in range(0, len(ids), queue_rows.SLICE):
+            portion = ids[start : start + queue_rows.SLICE]
+            total += await self._store.write(partial(queue_rows.release_known, ids=portion))
+        houselog.did("held mail released: it is configured", total)
 
     async def apply_terms(self) -> None:
         """Ends what has waited too long, and removes what is no longer needed."""
@@ -222,8 +231,7 @@ class Housekeeping:
         for upstream, retry_for in wiring.retry_for.items():
             await self._give_up(upstream, now - retry_for)
             await self._bring_forward(upstream)
-        await self._until_done("thawed mail released", campaigns.release_thawed, rounds=1)
-        await self._release_known()
+        await self._release_held()
         await self._until_done("quarantine expired", quarantine.expire)
         await self._until_done(
             "content purged", partial(content.purge, finished_before=keep.before(now))

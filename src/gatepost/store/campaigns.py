@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, select, update
 
 from gatepost.mail.recipient_state import State
 from gatepost.mail.verdict import Disposition, Reason
@@ -188,21 +188,30 @@ def release_thawed(tx: Tx) -> int:
     They are decided anew at their claim. To be called now and then, too: on PostgreSQL a claim
     may hold rows by a freeze that was lifted while it ran.
     """
-    frozen = sorted(frozen_senders(tx))
     ready = (
         update(tables.recipient)
-        .where(
-            _r.held_ms.is_not(None),  # for the index
-            _r.state == spelled(State.HELD),
-            _r.rule == FROZEN,
-            select(_s.id).where(_s.id == _r.submission, _s.sender.not_in(frozen)).exists(),
-        )
+        .where(_is_thawed(tx))
         .values(state=State.READY, next_attempt_ms=tx.now_ms, held_ms=None)
     )
     released = tx.connection.execute(ready).rowcount
     if released:
         ring(tx, Ring.MAIL)
     return released
+
+
+def has_thawed(tx: Tx) -> bool:
+    """Whether `release_thawed` has anything to do: all that is set aside is read by a reader."""
+    return tx.connection.execute(select(_r.id).where(_is_thawed(tx)).limit(1)).first() is not None
+
+
+def _is_thawed(tx: Tx) -> ColumnElement[bool]:
+    frozen = sorted(frozen_senders(tx))
+    return and_(
+        _r.held_ms.is_not(None),  # for the index
+        _r.state == spelled(State.HELD),
+        _r.rule == FROZEN,
+        select(_s.id).where(_s.id == _r.submission, _s.sender.not_in(frozen)).exists(),
+    )
 
 
 def _enter(tx: Tx, wish: Wish, found: Sequence[hot.Row]) -> Entered:

@@ -119,7 +119,8 @@ def test_what_is_held_by_hand_does_not_go_on_by_itself(store, rule, address):
     change(store, tables.recipient, {"rule": rule}, id=number)
     assert store.write_now(lambda tx: queue.hold(tx, [number])) == [number]
     assert store.write_now(campaigns.release_thawed) == 0
-    assert store.write_now(lambda tx: queue.release_known(tx, lambda *_, **__: True)) == 0
+    assert not store.read_now(lambda tx: queue.configured_again(tx, lambda *_, **__: True))
+    assert store.write_now(lambda tx: queue.release_known(tx, [number])) == 0
     assert rows_of(store, tables.recipient, id=number)[0]["state"] == "held"
 
 
@@ -132,11 +133,9 @@ def test_what_was_held_for_the_configuration_goes_on_with_it(store):
         asked.append((*names, bulk))
         return len(asked) > 1
 
-    release = [
-        store.write_now(lambda tx: queue.release_known(tx, knows)),
-        store.write_now(lambda tx: queue.release_known(tx, knows)),
-    ]
-    assert (release, asked) == ([0, 1], [("newsletter", "acme", True)] * 2)
+    found = [store.read_now(lambda tx: list(queue.configured_again(tx, knows))) for _ in range(2)]
+    assert (found, asked) == ([[], [number]], [("newsletter", "acme", True)] * 2)
+    assert store.write_now(lambda tx: queue.release_known(tx, [number])) == 1
     assert number in {row.id for row in claim(store)}
 
 

@@ -215,26 +215,34 @@ def reroute(tx: Tx, upstream: str, route_of: Callable[[str, str], str]) -> int:
     return moved
 
 
-def release_known(tx: Tx, knows: Callable[..., bool]) -> int:
-    """Makes ready what was held because its stream or sender was not configured, and is now.
+def configured_again(tx: Tx, knows: Callable[..., bool]) -> "array[int]":
+    """The ids of what was held because its stream or sender was not configured, and is now.
 
-    `knows(stream, sender, bulk=...)` says so; how many rows. They are decided anew at their claim.
+    `knows(stream, sender, bulk=...)` says so. Looks at all that is set aside, so it is for a
+    reader.
     """
+    found = array("q")
     held = _r.held_ms.is_not(None) & (_r.state == spelled(State.HELD)) & (_r.rule == UNCONFIGURED)
-    kinds = (
-        select(_s.stream, _s.sender, _s.kind)
-        .join_from(tables.recipient, tables.submission, _s.id == _r.submission)
-        .where(held)
-        .distinct()
-    )
-    released = 0
+    origin = tables.recipient.join(tables.submission, _s.id == _r.submission)
+    kinds = select(_s.stream, _s.sender, _s.kind).select_from(origin).where(held).distinct()
     for stream, sender, kind in tx.connection.execute(kinds).all():
-        if not knows(stream, sender, bulk=kind == Kind.BULK):
-            continue
-        same = (_s.stream == stream) & (_s.sender == sender) & (_s.kind == kind)
+        if knows(stream, sender, bulk=kind == Kind.BULK):
+            same = (_s.stream == stream) & (_s.sender == sender) & (_s.kind == kind)
+            rows = tx.connection.execute(select(_r.id).select_from(origin).where(held, same))
+            found.extend(rows.scalars())
+    return found
+
+
+def release_known(tx: Tx, ids: Iterable[int]) -> int:
+    """Makes ready those of `configured_again` that are still held for that; how many rows.
+
+    They are decided anew at their claim.
+    """
+    released = 0
+    for chunk in chunks(list(ids)):
         ready = (
             update(tables.recipient)
-            .where(held, select(_s.id).where(_s.id == _r.submission, same).exists())
+            .where(_r.id.in_(chunk), _r.state == State.HELD, _r.rule == UNCONFIGURED)
             .values(state=State.READY, next_attempt_ms=tx.now_ms, held_ms=None)
         )
         released += tx.connection.execute(ready).rowcount
