@@ -181,8 +181,8 @@ class Claims:
         stream = policy.streams[review.submission.stream]
         rulings: list[Ruling | None] = []
         for row in review.rows:
-            if row.verdict.rule == POSTMASTER:
-                rulings.append(None)
+            if _is_for_postmaster(row):
+                rulings.append(_let_go(row))
                 continue
             person = review.persons.get(row.recipient.address.key, STRANGER)
             verdict = policy.judge(
@@ -199,6 +199,8 @@ class Claims:
 
     def _ruling(self, row: Claimed, verdict: Verdict, now: datetime) -> Ruling | None:
         if verdict.delivers:
+            if verdict.reason is Reason.OVERRIDE:  # stands as of when it was given
+                verdict = replace(verdict, since=row.verdict.since)
             anew = row.verdict.rule in _WAITED or _rests_on_other(row.verdict, verdict)
             return Ruling(verdict, State.SENDING) if anew else None
         if verdict.reason is Reason.SENDER_FROZEN:  # waits for the thaw as what it was
@@ -243,7 +245,18 @@ def _own_ruling(row: Claimed, review: Review) -> Ruling | None:
 
 def _set_aside(row: Claimed) -> Ruling:
     """Held until stream and sender are configured; who was to get it is not asked before."""
+    return Ruling(replace(row.verdict, rule=UNCONFIGURED), State.HELD)
+
+
+def _is_for_postmaster(row: Claimed) -> bool:
+    """Also where it waited under another rule: no other bulk mail has its reason."""
     verdict = row.verdict
-    if verdict.rule != POSTMASTER:  # which is no verdict that could be found anew
-        verdict = replace(verdict, rule=UNCONFIGURED)
-    return Ruling(verdict, State.HELD)
+    personal = verdict.reason is Reason.PERSONAL and row.submission.kind is Kind.BULK
+    return verdict.rule == POSTMASTER or (personal and verdict.rule in _WAITED)
+
+
+def _let_go(row: Claimed) -> Ruling | None:
+    """What everything for our postmaster gets: no verdict that could be found anew."""
+    if row.verdict.rule == POSTMASTER:
+        return None
+    return Ruling(replace(row.verdict, rule=POSTMASTER), State.SENDING)

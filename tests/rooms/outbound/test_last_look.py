@@ -1,10 +1,12 @@
 """What a gateway has in hand: who left is held back, and what a copy rests on is on record."""
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from gatepost.app import gateway as program
 from gatepost.app.gateway import Gateway
@@ -17,7 +19,9 @@ from gatepost.mail.address import parse
 from gatepost.mail.verdict import Disposition, Reason, Verdict
 from gatepost.store import clock
 from gatepost.store import people as ledger
+from gatepost.store.campaigns import FROZEN
 from gatepost.store.spool import PUT, quarantine
+from gatepost.store.spool.queue import UNCONFIGURED
 from gatepost.store.tables import mail as tables
 from gatepost.store.times import to_ms
 from support.consents import granted, withdrawn
@@ -117,6 +121,47 @@ async def test_who_leaves_after_an_override_was_given_has_left(gateway):
         "after@a.example": ("dropped", "withdrawn"),
         "gone@a.example": ("dropped", "withdrawn"),
     }
+
+
+async def test_a_release_stands_as_of_when_it_was_given_also_after_it_waited(gateway):
+    """Who had left before it would else have left after it, at the next attempt."""
+    held = Verdict(Disposition.QUARANTINE, Reason.WITHDRAWN, "withdrawn", None)
+    job = submission(READER, upstream="", needs_standing=True, verdicts={READER: held})
+
+    def happens(tx):
+        who = job.envelope.recipients[0].address
+        ledger.record(tx, who, [withdrawn(at=tx.now - timedelta(days=1))])
+        PUT.run(tx, [job])
+        quarantine.release(tx, [one.id for one in quarantine.list_quarantine(tx)], "recall 7")
+        tx.connection.execute(update(tables.recipient).values(rule=FROZEN))
+        return tx.now_ms
+
+    released = await gateway.store.write(happens)
+    gateway.outbound.wake()
+    (row,) = await finished(gateway)
+    assert (row["state"], row["rule"], row["since_ms"]) == ("delivered", "eligible", released)
+
+
+async def test_our_postmaster_gets_what_was_held_for_the_configuration(gateway):
+    """R5321-2: nobody has a standing there, so no verdict could be found anew."""
+    to = "postmaster@relay.example.org"
+    given = Verdict(Disposition.DELIVER, Reason.PERSONAL, UNCONFIGURED)
+    job = submission(to, upstream="", needs_standing=True, verdicts={to: given})
+    await asyncio.to_thread(accept, gateway.store, job)
+    gateway.outbound.wake()
+    (row,) = await finished(gateway)
+    assert (row["state"], row["rule"]) == ("delivered", "postmaster")
+
+
+async def test_who_looks_for_what_may_go_on_keeps_no_writer(gateway):
+    """All that is set aside is read for it, which may be a large quarantine."""
+    over = threading.Event()
+    busy = asyncio.ensure_future(gateway.store.write(lambda _: over.wait(PATIENCE_SECONDS)))
+    async with asyncio.timeout(PATIENCE_SECONDS / 2):
+        await gateway.housekeeping._release_held()
+    assert not busy.done()
+    over.set()
+    await busy
 
 
 async def finished(gateway):
