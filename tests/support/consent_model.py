@@ -84,6 +84,7 @@ class Claim:
     comes_back: bool
     by_person: bool
     renewed: bool = False  # by an act of coming back that has no words of its own
+    greeted: bool = False  # the person came back so, by a link in a mail of the sender's
 
 
 def years_later(moment, months):
@@ -156,6 +157,7 @@ def _claims(history):
                     replace(
                         claim, since=nod.at, comes_back=_is_told(nod),
                         by_person=nod.by == "recipient", renewed=True,
+                        greeted=nod.by == "recipient",
                     )
                 )  # fmt: skip
     return claims
@@ -257,7 +259,8 @@ def _lacks(claim, policy, now, history, left):
         if now >= years_later(max(signs), policy.max_inactive_months):
             lacks.add("dormant")  # WP-3, C1
     welcomed = [a.at for a in history if a.kind == "welcomed"]
-    if claim.act.welcome_due and not any(left is None or at > left for at in welcomed):
+    greeted = claim.greeted or any(left is None or at > left for at in welcomed)
+    if claim.act.welcome_due and not greeted:
         lacks.add("welcome-pending")  # JU-18, B2
     return lacks
 

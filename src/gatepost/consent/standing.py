@@ -152,4 +152,5 @@ def _applied(act: Grant, grant: Grant) -> Grant:
         renewed_at=act.at,
         lifts_withdrawal=act.lifts_withdrawal,
         own_act=act.own_act,
+        welcome_due=grant.welcome_due and not act.own_act,  # done by a link in a mail that came
     )

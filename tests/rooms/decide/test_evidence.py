@@ -230,6 +230,16 @@ def test_our_own_single_opt_in_waits_for_the_welcome_mail():  # JU-18, B2
     assert reason(person(signed_up, fact("welcomed", 1))) == "consented"
 
 
+@pytest.mark.parametrize("welcomed", [[fact("welcomed", 4)], []], ids=["welcomed", "left-before"])
+def test_who_undoes_a_withdrawal_awaits_no_other_welcome(welcomed):
+    """All is as before (HR-7): the link they came back by was in a mail that reached them."""
+    signed_up = granted(5, welcome_due=True)
+    gone = [signed_up, *welcomed, fact("withdrawn", 3)]
+    assert reason(person(*gone, fact("resubscribed", 2, actor="recipient"))) == "consented"
+    again = fact("resubscribed", 2, actor="recipient", welcome_due=True, **EXPLICIT)
+    assert reason(person(*gone, again)) == "welcome-pending"  # a form shows no such thing
+
+
 # --- scope ---
 
 
