@@ -84,6 +84,8 @@ class Onward:
         while True:
             try:
                 await self._look()
+            except StoreUnavailable as error:
+                houselog.store_unavailable("webhooks", error)
             except Exception as error:  # noqa: BLE001  the next look may go better
                 houselog.housekeeping_failed("webhooks", error)
             await asyncio.sleep(WATCH_SECONDS)
