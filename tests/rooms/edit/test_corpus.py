@@ -27,7 +27,7 @@ MAILS = sorted((Path(__file__).parents[2] / "mails").glob("*.eml"))
 # Those whose text cannot or must not take a footer, or already says it all.
 WITHOUT_FOOTER = {
     "plain-base64-broken", "plain-unknown-charset", "plain-hz", "plain-utf-16", "plain-utf-7",
-    "plain-unlabelled-latin1", "html-unknown-charset", "base64-padding-inside", "uuencoded",
+    "html-unknown-charset", "base64-padding-inside", "uuencoded",
     "delivery-report", "read-receipt", "abuse-report", "digest", "form-data", "message-partial",
     "forwarded-alone", "boundary-missing", "boundary-not-at-all", "part-without-empty-line",
     "pgp-mime-signed", "pgp-inline", "pgp-inline-base64", "pgp-inline-qp", "pgp-encrypted",

@@ -38,6 +38,11 @@ from gatepost.flow.edit.html import footer_place, visible_text
         "<body>x|</body><!-- never closed",
         "<body><!-->x|</body>",
         "<styled></body|></styled>".replace("</body|>", "|</body>"),
+        '<body><img alt="a <!-- b">x|</body>',
+        "<body><img alt='<title> of it'>x|</body>",
+        '<body><p title = "<b>old</b></body>">x|</body>',
+        '<body>x|</body><p title="</body>">',
+        '<body>x<p class="y">it is ="</p>|</body>',
         '<?xml version="1.0"?><html xmlns="x"><body>x|</body></html>',
     ],
 )
@@ -54,6 +59,8 @@ def test_a_megabyte_on_one_line_and_hostile_openings():
         b"<script>" * 120_000 + b"</script>"
     )
     assert footer_place(b"</body " * 150_000) == 1_050_000
+    for unit in (b'<a ="<!---->', b"<a \"='</body>", b"</body>='"):
+        assert footer_place(unit * 50_000) > 500
 
 
 @given(

@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from gatepost.flow.edit import Slot, apply
+from gatepost.flow.edit.leaves import takes_footer
 from gatepost.mail.lines import normalize
+from gatepost.mail.message import scan
 from support.treatments import (
     BULK,
     CHOOSE,
@@ -168,6 +170,11 @@ ALTERNATIVE = multipart_part("alternative", PLAIN, AMP, WEB, boundary="alt")
         (multipart("related", ALTERNATIVE, PNG), [0, 2]),
         (multipart("alternative", PLAIN, multipart_part("related", WEB, PNG, boundary="rel")), [0, 1]),
         (multipart("mixed", multipart_part("related", ALTERNATIVE, PNG, boundary="rel"), FILE), [0, 2]),
+        (multipart("alternative", PLAIN, part(b"<p>", 'text/html; name="mail.html"')), [0, 1]),
+        (multipart("alternative", PLAIN, part(b"<p>", "text/html", more='Content-Disposition: inline; filename="a.html"\r\n')), [0, 1]),
+        (multipart("alternative", PLAIN, part(b"<p>", "text/html", more="Content-Disposition: attachment\r\n")), [0]),
+        (multipart("related", PNG, WEB), [0]),
+        (multipart("mixed", multipart_part("appledouble", PNG, PNG, boundary="mac"), PLAIN), [0]),
         (multipart("unheard-of", PLAIN), [0]),
         (multipart("report", PLAIN, part(b"Action: failed", "message/delivery-status")), []),
         (multipart("digest", FORWARDED), []),
@@ -238,7 +245,68 @@ def test_a_text_that_cannot_say_the_footer_becomes_utf8(charset, encoding, octet
 
 def test_a_text_that_is_not_in_its_charset_is_not_widened():
     raw = message(b"\xff\xfe\r\n", "text/plain; charset=us-ascii", "8bit")
-    assert body_of(copy_of(raw, with_bulk(footer=POLISH))) == body_of(raw)
+    copy = copy_of(raw, with_bulk(footer=POLISH))
+    assert body_of(copy).startswith(body_of(raw))
+    assert read(copy)["Content-Type"] == "text/plain; charset=us-ascii"
+
+
+@pytest.mark.parametrize(
+    ("charset", "octets", "said"),
+    [
+        ("", b"Hej p\xe5 dig\r\n", "ß å \u2013 Lódz ? ".encode("cp1252")),
+        ("us-ascii", b"Hej p\xe5 dig\r\n", "ß å \u2013 Lódz ? ".encode("cp1252")),
+        ("windows-1252", b"Hej \x81\r\n", "ß å \u2013 Lódz ? ".encode("cp1252")),
+        ("shift_jis", b"\x87\x40 x\r\n", b"ss a - Lodz ? "),
+        ("gb2312", b"\xe9F\xbb\xf9 x\r\n", "ss a - Lódz ? ".encode("gb2312")),
+        ("iso-2022-jp", b"\x1b$B-!\r\n", b"\x1b(B\r\nss a - Lodz ? "),
+        ("iso-2022-jp", b"\x1b$B-!\x1b(B\r\n", b"\x1b(B\r\nss a - Lodz ? "),
+        ("euc-kr", b"\x81\x41 x\r\n", "ß a - Łodz ? ".encode("euc-kr")),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["8bit", "quoted-printable", "base64"])
+def test_a_text_that_is_not_in_its_charset_has_its_link_all_the_same(
+    charset, octets, said, encoding
+):
+    footer = replace(BULK.footer, text="ß å \u2013 Łódź ☃ {{unsubscribe_url}}")
+    kind = f"text/plain; charset={charset}" if charset else "text/plain"
+    body = {"quoted-printable": quopri.encodestring, "base64": binascii.b2a_base64}
+    raw = message(body.get(encoding, bytes)(octets), kind, encoding)
+    copy = copy_of(raw, with_bulk(footer=footer))
+    content = read(copy).get_payload(decode=True)
+    assert content.startswith(octets)
+    assert said + LEAVE.encode() in content
+    assert read(copy)["Content-Type"] == kind
+    assert takes_footer(scan(raw))
+
+
+NOT_BASE64 = part(b"PHA+aGk8L3A+!", "text/html", "base64")
+
+
+@pytest.mark.parametrize(
+    "body", [b"PHA+aGVsbG8", b"PHA+aGVsbG8==", b"PHA+aGVs\r\nbG8\r\n", b"PHA+aGVsbA===="]
+)
+def test_padding_that_is_missing_or_too_long_is_no_riddle(body):
+    raw = message(body, "text/html; charset=utf-8", "base64")
+    said = texts(copy_of(raw))[0]
+    assert said.startswith("<p>hell")
+    assert said.index(LEAVE) > said.index("hell")
+    assert takes_footer(scan(raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        message(b"PHA+aGk8L3A+!", "text/html", "base64"),
+        message(b"PHA+aGVsbA==\r\nPHA+aGVsbA==", "text/html", "base64"),
+        multipart("alternative", PLAIN, NOT_BASE64),
+        multipart("alternative", PLAIN, part(b"PABwAD4A", "text/html; charset=utf-16", "base64")),
+        multipart("alternative", PLAIN, part(b"<p>", "text/html", "x-uuencode")),
+        multipart("alternative", PLAIN, b"Content-Type: text/html\r\n<p>not a field</p>"),
+    ],
+)
+def test_a_footer_that_not_every_reader_would_see_is_none(raw):
+    assert not takes_footer(scan(raw))
+    assert plan_of(raw).notes
 
 
 def test_swedish_words_in_a_7bit_text_make_it_quoted_printable():
@@ -336,6 +404,27 @@ def test_footer_auto_sees_through_markup():
         b"{{unsubscribe_url}} <!-- Acme AB Storgatan 1, 111 22 Stockholm -->", "text/html"
     )
     assert "Leave" in texts(copy_of(hidden))[0]
+
+
+@pytest.mark.parametrize(
+    ("spelled", "counts"),
+    [
+        ('<a class="x" href="{{unsubscribe_url}}">Leave</a>', True),
+        ("<AREA\r\nhref={{unsubscribe_url}}>", True),
+        ("1 < 2, {{unsubscribe_url}}", True),
+        ("<!-- {{unsubscribe_url}} -->", False),
+        ('<!--[if mso]><a href="{{unsubscribe_url}}">Leave</a><![endif]-->', False),
+        ('<script type="application/ld+json">{"url": "{{unsubscribe_url}}"}</script>', False),
+        ('<link rel="help" href="{{unsubscribe_url}}">', False),
+        ('<img src="x.png" alt="{{unsubscribe_url}}">', False),
+        ("<style>/* {{unsubscribe_url}} */</style>", False),
+    ],
+)
+def test_footer_auto_counts_links_that_can_be_followed(spelled, counts):
+    raw = message(f"<p>Acme AB, Storgatan 1, 111 22 Stockholm</p>{spelled}".encode(), "text/html")
+    said = texts(copy_of(raw))[0]
+    assert (BULK.footer.html.partition("<a")[0] not in said) == counts
+    assert "{{" not in said
 
 
 def test_flowed_text_neither_flows_into_the_footer_nor_quotes_it():

@@ -1,17 +1,20 @@
 """Where a footer goes in an HTML body, and what a reader sees of the words around it.
 
 In: the octets of an HTML document in a charset that keeps ASCII. Out: the octet before which
-a footer is put (`footer_place`); the visible text (`visible_text`). The closing body tag is
-the last one outside comments, conditional comments, scripts, styles and the like, and outside
-quoted mails, which bring closing tags of their own. One pass, linear.
+a footer is put (`footer_place`); the visible text (`visible_text`); which places a reader can
+see or click on (`shown_among`). The closing body tag is the last one outside comments,
+conditional comments, scripts, styles and the like, outside attributes, and outside quoted mails,
+which bring closing tags of their own. One pass, linear.
 
 *Fails:* never.
-*Known limits:* no HTML parser: a closing tag inside an attribute's value would count, if none
-came after it. A quoted mail is known by its blockquote.
+*Known limits:* no HTML parser: the value of an attribute is known by its quotes, up to some
+length, and what a style hides counts as seen. A quoted mail is known by its blockquote.
 """
 
 import html
 import re
+from bisect import bisect_right
+from collections.abc import Collection, Iterator
 
 _RAW = rb"script|style|title|textarea|xmp|template|iframe|noembed|noframes"
 _OPENING = re.compile(
@@ -24,19 +27,19 @@ _CLOSING = {
 }
 _COMMENT_END = re.compile(rb"--!?>")
 _TAG = re.compile(r"<[^<>]*>")
+_TAG_START = re.compile(rb"<[a-z/!?]", re.IGNORECASE)
+_VALUE_OCTETS = 4000
+_LINK = re.compile(rb"<(?:a|area)\s", re.IGNORECASE)
 
 
 def footer_place(data: bytes) -> int:
     """The octet of `data` before which a footer belongs."""
     body, document = _Ends(), _Ends()
-    at, end, depth = 0, len(data), 0
-    while match := _OPENING.search(data, at):
-        skipped = _after(data, match)
-        if skipped < 0:  # never closed, so what follows would be unseen
+    end, depth = len(data), 0
+    for match, after in _openings(data):
+        if after < 0:  # never closed, so what follows would be unseen
             end = match.start()
-            break
-        at = skipped
-        if closing := match["end"]:
+        elif closing := match["end"]:
             (body if closing.lower() == b"/body" else document).meet(match.start(), depth)
         elif quote := match["quote"]:
             depth = max(0, depth - 1) if quote.startswith(b"/") else depth + 1
@@ -71,6 +74,46 @@ def visible_text(document: str) -> str:
     return html.unescape(_TAG.sub(" ", _strip_invisible(document)))
 
 
+def shown_among(data: bytes, places: Collection[int]) -> set[int]:
+    """Those octets among `places` that a reader sees, or that a click follows."""
+    if not places:
+        return set()
+    stretches = list(_shown(data))
+    seen = set()
+    for at in places:
+        start, end = stretches[bisect_right(stretches, (at, len(data))) - 1]
+        if start <= at < end and _can_be_seen(data, start, at):
+            seen.add(at)
+    return seen
+
+
+def _openings(data: bytes) -> Iterator[tuple[re.Match[bytes], int]]:
+    """All that `_OPENING` means, one after the other, and where each is over (`_after`)."""
+    at = 0
+    while match := _OPENING.search(data, at):
+        if end := _end_of_value(data, at, match.start()):
+            at = end
+            continue
+        after = _after(data, match)
+        yield match, after
+        at = after if after >= 0 else len(data)
+
+
+def _end_of_value(data: bytes, least: int, at: int) -> int:
+    """Where the value of an attribute ends in which octet `at` stands, 0 if it is in none.
+
+    No tag is open at octet `least`. Nearly always the last quote before `at` closes something.
+    """
+    for quote in (b'"', b"'"):
+        opened = data.rfind(quote, least, at)
+        if opened < 0 or data[max(least, opened - 9) : opened].rstrip()[-1:] != b"=":
+            continue
+        tag = data.rfind(b"<", least, opened)
+        if tag >= 0 and _TAG_START.match(data, tag) and data.find(b">", tag, opened) < 0:
+            return data.find(quote, at, at + _VALUE_OCTETS) + 1
+    return 0
+
+
 def _after(data: bytes, opening: re.Match[bytes]) -> int:
     """Where what `opening` opens is over, -1 if it never is."""
     if opening["end"] or opening["quote"]:
@@ -83,13 +126,22 @@ def _after(data: bytes, opening: re.Match[bytes]) -> int:
 
 
 def _strip_invisible(document: str) -> str:
-    pieces: list[str] = []
     octets = document.encode("utf-8", "replace")
+    return " ".join(octets[start:end].decode("utf-8", "replace") for start, end in _shown(octets))
+
+
+def _shown(data: bytes) -> Iterator[tuple[int, int]]:
+    """The stretches of `data` that are not in comments, scripts and the like."""
     at = 0
-    while match := _OPENING.search(octets, at):
-        seen = match.end() if match["quote"] else match.start()
-        pieces.append(octets[at:seen].decode("utf-8", "replace"))
-        skipped = _after(octets, match)
-        at = skipped if skipped >= 0 else len(octets)
-    pieces.append(octets[at:].decode("utf-8", "replace"))
-    return " ".join(pieces)
+    for match, after in _openings(data):
+        yield at, match.end() if match["quote"] else match.start()
+        at = after if after >= 0 else len(data)
+    yield at, len(data)
+
+
+def _can_be_seen(data: bytes, start: int, at: int) -> bool:
+    """Whether octet `at` of the stretch that begins at `start` is text, or in a link's tag."""
+    tag = data.rfind(b"<", start, at)
+    if tag < 0 or data.find(b">", tag, at) >= 0 or not _TAG_START.match(data, tag):
+        return True
+    return bool(_LINK.match(data, tag))

@@ -7,6 +7,9 @@ cannot be legal is the whole body encoded anew:
 * words that the charset of a text cannot say: the text becomes UTF-8, its header says so;
 * 8-bit words in a 7bit text, or lines over 998 octets: quoted-printable, and likewise.
 
+A text that is not in its charset cannot become UTF-8; it keeps its octets, and gets the words in
+the letters that are there.
+
 HTML never needs the former: what its charset cannot say becomes a character reference.
 
 The spans of a text follow from its octets, what its header says of them and the treatment. Where
@@ -24,7 +27,7 @@ from typing import NamedTuple
 
 from gatepost.flow.edit import wording
 from gatepost.flow.edit.alike import MOST_OCTETS, Alike
-from gatepost.flow.edit.html import footer_place
+from gatepost.flow.edit.html import footer_place, shown_among
 from gatepost.flow.edit.leaves import PLAIN, Leaf
 from gatepost.flow.edit.placeholders import find_placeholders
 from gatepost.flow.edit.relabel import charset_spans, encoding_spans
@@ -159,7 +162,8 @@ def _word_edits(leaf: Leaf, data: bytes, charset: Charset, bulk: BulkTreatment) 
         _WordEdit(start, stop, wording.placeholder_words(name, bulk, html=html))
         for start, stop, name in found
     ]
-    used = {name for _, _, name in found}
+    seen = shown_among(data, [start for start, _, _ in found]) if html else None
+    used = {name for start, _, name in found if seen is None or start in seen}
     if leaf.takes_footer and not _says_all(data, used, charset, bulk, html=html):
         edits.append(_footer_edit(data, bulk, html=html))
         edits.sort(key=lambda edit: edit.start)
@@ -211,11 +215,8 @@ class _Editor:
         if encoded is not None and self._fits_state(edits):
             return self._place(encoded)
         wide = self._encode(edits, _UTF8)
-        text = self.charset.decode(self.transfer.data)
-        if wide is None or text is None:
-            return LeafEdit(
-                notes=[_note(self.part, f"is not valid {self.part.charset}; left alone")]
-            )
+        if wide is None or self.charset.decode(self.transfer.data) is None:
+            return self._put_roughly(edits)
         return self._widen(wide)
 
     def _encode(self, edits: Sequence[_WordEdit], charset: Charset) -> list[Edit] | None:
@@ -256,6 +257,23 @@ class _Editor:
         done.labels += charset_spans(self.message, self.part, "utf-8")
         return done
 
+    def _put_roughly(self, edits: Sequence[_WordEdit]) -> LeafEdit:
+        """The edits in the letters of a text that nobody can read as what it says it is.
+
+        Octets without a charset that are no UTF-8 are taken for windows-1252, by readers, too.
+        """
+        codec = "cp1252" if self.charset.codec == "ascii" else self.charset.codec
+        back = b""  # into ASCII, wherever the text ended
+        if self.charset.stateful:
+            back = b"\x0f" if codec == "iso2022_kr" else b"\x1b(B"
+        done = self._place([
+            Edit(start, stop, (back, *(_spelled(word, codec) for word in words)))
+            for start, stop, words in edits
+        ])  # fmt: skip
+        why = f"is not valid {self.part.charset[:40]}; what is put in has its letters"
+        done.notes.append(_note(self.part, why))
+        return done
+
     def _transcode(self, octets: bytes) -> bytes:
         return (self.charset.decode(octets) or "").encode()
 
@@ -284,6 +302,10 @@ class _Editor:
 
 def _encoded(words: wording.Words, codec: str, errors: str) -> tuple[Segment, ...]:
     return tuple([word if type(word) is Slot else word.encode(codec, errors) for word in words])
+
+
+def _spelled(word: str | Slot, codec: str) -> Segment:
+    return word if isinstance(word, Slot) else wording.in_letters_of(codec, word).encode(codec)
 
 
 def _encode_anew(

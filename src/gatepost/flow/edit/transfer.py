@@ -13,7 +13,8 @@ stands, and turns edits into spans that touch as little as can be:
 In: a body and edits in rising order. Out: `Span`s; pieces (`encode_…`) for a body that must
 be encoded anew as a whole.
 
-*Fails:* `open_transfer` gives `None` for an unknown encoding or broken base64.
+*Fails:* `open_transfer` gives `None` for an unknown encoding or broken base64. Padding that is
+missing or too long at the very end breaks nothing.
 """
 
 import binascii
@@ -42,7 +43,7 @@ _QP_CLEAN = re.compile(rb"(?:[^=]++|=[0-9A-Fa-f]{2}|=\r\n)*+")
 _QP_SOUND = re.compile(rb"(?:[^=]++|=[0-9A-Fa-f]{2}|=[ \t]*+\r?\n)*+")
 _QP_UNFINISHED = re.compile(rb"=[ \t]*\Z")
 _QP_UNSAFE = re.compile(rb"[^\t !-<>-~]")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+_BASE64 = re.compile(rb"([A-Za-z0-9+/]*+)=*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,13 @@ def open_transfer(body: bytes, offset: int, encoding: str) -> Transfer | None:
     if encoding == "base64":
         return Base64.read(body, offset)
     return None
+
+
+def can_open(body: bytes, encoding: str) -> bool:
+    """Whether `open_transfer` can decode the body."""
+    if encoding == "base64":
+        return _is_base64(b"".join(body.split()))
+    return encoding in IDENTITY or encoding == "quoted-printable"
 
 
 def splice(
@@ -335,11 +343,11 @@ class Base64:
             count += len(match.group())
             end = match.end()
         letters = b"".join(words)
-        if count % 4 or not _BASE64.fullmatch(letters):
+        if not _is_base64(letters):
             return None
         line = len(words[0]) if len(words) > 1 else LINE
         line = line if LINE - 20 <= line <= 998 else LINE
-        return cls(binascii.a2b_base64(letters), offset, body, tuple(runs), end, line)
+        return cls(_decode_base64(letters), offset, body, tuple(runs), end, line)
 
     def spans(self, edits: Sequence[Edit], sizes: Sizes) -> list[Span]:
         """One span, from the first edit's quantum to the end."""
@@ -362,6 +370,17 @@ class Base64:
             return 0, 0
         last, start = self.runs[bisect_right(self.runs, (letter, len(self.body))) - 1]
         return start + letter - last, letter - last
+
+
+def _is_base64(letters: bytes) -> bool:
+    """Whether every decoder reads the same out of `letters`."""
+    found = _BASE64.fullmatch(letters)
+    return found is not None and len(found[1]) % 4 != 1
+
+
+def _decode_base64(letters: bytes) -> bytes:
+    letters = letters.rstrip(b"=")
+    return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
 
 
 def encode_base64(

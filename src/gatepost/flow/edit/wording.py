@@ -7,6 +7,7 @@ where a token goes; whether a body already says everything the footer would (`is
 """
 
 import re
+import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
 
@@ -19,6 +20,11 @@ Words = tuple[str | Slot, ...]
 _FLOWING = re.compile(r"(?<!\n--) +(?=\n)")
 _STUFFED = re.compile(r"\n(?=[ >]|From )")
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_LIGATURES = {
+    "ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L",
+    "đ": "d", "Đ": "D", "þ": "th", "Þ": "Th", "ð": "d", "\u2013": "-", "\u2014": "-",
+    "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u201e": '"',
+}  # fmt: skip
 _MARKER = re.compile(r"\{\{(unsubscribe_url|preferences_url)\}\}")
 
 
@@ -79,6 +85,26 @@ def _joined(words: Words) -> Words:
         else:
             joined.append(word)
     return tuple(joined)
+
+
+def in_letters_of(codec: str, text: str) -> str:
+    """`text` with what `codec` cannot say in the nearest letters of ASCII."""
+    return "".join(one if _can_say(codec, one) else _nearest(one) for one in text)
+
+
+def _can_say(codec: str, character: str) -> bool:
+    try:
+        return bool(character.encode(codec))
+    except UnicodeEncodeError:
+        return False
+
+
+def _nearest(character: str) -> str:
+    """`å` as a, `ß` as ss, what has no such letters as a question mark."""
+    if character in _LIGATURES:
+        return _LIGATURES[character]
+    letters = unicodedata.normalize("NFKD", character).encode("ascii", "ignore")
+    return letters.decode("ascii") or "?"
 
 
 def is_complete(text: str, used: Collection[str], bulk: BulkTreatment, *, html: bool) -> bool:
