@@ -8,8 +8,9 @@ leaves undone is found at the next turn.
 *Fails:* `StoreUnavailable`; the next turn tries again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from gatepost import maillog
 from gatepost.app.wiring import Wiring
@@ -32,7 +33,8 @@ class Welcomes:
 
     async def settle(self) -> int:
         """Records the welcomes that upstream took since the last time; says how many."""
-        done = await self._store.write(self._settle)
+        unwanted = await self._store.read(signups.unwanted_welcomes)
+        done = await self._store.write(partial(self._settle, unwanted=unwanted))
         for one in done:
             maillog.welcomed(to_text(one.subject), one.sender, one.stream)
         return len(done)
@@ -57,8 +59,8 @@ class Welcomes:
         longest = min(consent.confirm_within.before(now), consent.confirm_again.before(now))
         return consent.confirm_within.before(longest)
 
-    def _settle(self, tx: Tx) -> list[Delivered]:
-        signups.stop_welcomes(tx)
+    def _settle(self, tx: Tx, unwanted: Sequence[int]) -> list[Delivered]:
+        signups.stop_welcomes(tx, unwanted)
         done = signups.settle_welcomes(tx)
         streams = self._wiring().policy.streams
         for one in done:

@@ -8,7 +8,7 @@ found from the spool's own record of it, never told along the way, so that a cra
 *Fails:* whatever the database raises.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -177,8 +177,11 @@ def settle_welcomes(tx: Tx, limit: int = 500) -> list[Delivered]:
     return [Delivered(row.subject, row.sender, row.stream) for row in done]
 
 
-def stop_welcomes(tx: Tx) -> list[int]:
-    """Stops the welcomes that wait for upstream while the person left; the ids of their rows."""
+def unwanted_welcomes(tx: Tx) -> list[int]:
+    """The rows of welcomes that wait for upstream while the person left.
+
+    Looks at every welcome that waits, so it is for a reader.
+    """
     same = and_(standing.c.subject == welcome.c.subject, standing.c.stream == welcome.c.stream)
     refused = and_(
         suppression.c.subject == welcome.c.subject,
@@ -201,8 +204,12 @@ def stop_welcomes(tx: Tx) -> list[int]:
             ),
         )
     )
-    ids = set(tx.connection.execute(unwanted).scalars())
-    return queue.delete(tx, ids, "the person left before it was sent") if ids else []
+    return sorted(set(tx.connection.execute(unwanted).scalars()))
+
+
+def stop_welcomes(tx: Tx, ids: Sequence[int]) -> list[int]:
+    """Stops those of `ids` that still wait."""
+    return queue.delete(tx, ids, "the person left before it was sent")
 
 
 def waiting_welcomes(tx: Tx) -> Waiting:
