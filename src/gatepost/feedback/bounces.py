@@ -7,7 +7,9 @@ their own words is recognised by flufl.bounce, and the status code taken from th
 The table (RA-5): addresses that do not exist are *hard*; full mailboxes and other trouble of
 the mailbox are *soft*; what speaks of the sender, the message, the network or a policy
 (x.4.x, x.5.x, x.6.x, x.7.x, x.3.4 and their like) is *policy* and never held against the
-address. Where status and diagnostic disagree, policy wins, then the status.
+address. Where status and diagnostic disagree, policy wins, then the status; a diagnostic may name
+several codes, such as that of a server which asked another one about the address. What only
+warns that a mail is late is no failure, in whatever words.
 
 *Fails:* never.
 *Known limits:* of a report in a server's own words, the first `MAX_OCTETS` are looked at.
@@ -27,11 +29,18 @@ from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 
 MAX_OCTETS = 16 * 1024  # its detectors take quadratic time over what a stranger made up
+MAX_LINE = 998  # octets (RFC 5322 §2.1.1); over longer lines, too
 MAX_TEXT = 500  # characters of a diagnostic that are worth keeping
 
 _STATUS_MEDIA = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _CODE = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?!\.?\d)")
 _ADDRESS = re.compile(r"<?[^\s<>@]{1,64}@[^\s<>@]{1,255}>?")
+_LATE = re.compile(
+    rb"not\s+yet\s+been\s+delivered|WARNING\s+MESSAGE\s+ONLY|message\s+still\s+undelivered|"
+    rb"will\s+keep\s+trying|delivery\s+attempts\s+will\s+continue",
+    re.IGNORECASE,
+)
+_ORIGINAL = re.compile(rb"\n-{2,}|\nReceived:|\nReturn-Path:")
 _HARD = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 _POLICY_SUBJECTS = frozenset({"4", "5", "6", "7"})  # network, protocol, content, security
 _POLICY_DETAILS = frozenset({"1.7", "1.8", "2.3", "3.4"})  # the sender's address; too large
@@ -84,10 +93,7 @@ def judge(bounce: Bounce) -> Severity:
     """What `bounce` says about the address."""
     if bounce.action not in {"", "failed"}:
         return Severity.NONE
-    votes = [_judge_code(code) for code in (bounce.status, _code_in(bounce.diagnostic))]
-    if Severity.POLICY in votes:
-        return Severity.POLICY
-    return next((vote for vote in votes if vote), Severity.SOFT)
+    return _judge_codes(bounce.status, bounce.diagnostic) or Severity.SOFT
 
 
 def judge_all(bounces: Sequence[Bounce]) -> tuple[Severity, str]:
@@ -110,10 +116,17 @@ def judge_reply(reply: Reply) -> Severity:
         return Severity.HARD
     if reply.positive:
         return Severity.NONE
-    vote = _judge_code(reply.enhanced)
+    vote = _judge_codes(reply.enhanced, reply.text)
     if vote:
         return vote
     return Severity.SOFT if reply.code in _ABOUT_MAILBOX else Severity.POLICY
+
+
+def _judge_codes(status: str, words: str) -> Severity | None:
+    """What a status and all codes in the words beside it say; policy wins, then the first."""
+    codes = [status, *(found.group() for found in _CODE.finditer(words))]
+    votes = [vote for vote in map(_judge_code, codes) if vote]
+    return Severity.POLICY if Severity.POLICY in votes else next(iter(votes), None)
 
 
 def _judge_code(status: str) -> Severity | None:
@@ -164,6 +177,8 @@ def _in_own_words(message: Message) -> tuple[Bounce, ...]:
         return ()
     said = _words(message)
     status = _code_in(said)
+    if _is_late(message):
+        delayed, failed = delayed | failed, set()
     return tuple(
         Bounce(address.decode("utf-8", "replace"), action, status, said)
         for addresses, action in ((failed, "failed"), (delayed, "delayed"))
@@ -173,11 +188,20 @@ def _in_own_words(message: Message) -> tuple[Bounce, ...]:
 
 def _without_gaps(octets: bytes) -> bytes:
     """One empty line for several, which the detectors would try in every combination."""
-    lines = octets.splitlines()
+    lines = [line[:MAX_LINE] for line in octets.splitlines()]
     kept = [
         line for line, next_line in pairwise([*lines, b"."]) if line.strip() or next_line.strip()
     ]
     return b"\n".join(kept)
+
+
+def _is_late(message: Message) -> bool:
+    """Whether the human part says that delivery goes on: detectors take some for a failure."""
+    text = next((part for part in message.leaves() if part.media == "text/plain"), None)
+    if text is None:
+        return False
+    end = min(text.end, text.body_start + MAX_OCTETS)
+    return bool(_LATE.search(_ORIGINAL.split(bytes(message.raw[text.body_start : end]), 1)[0]))
 
 
 def _words(message: Message) -> str:
@@ -185,7 +209,7 @@ def _words(message: Message) -> str:
     text = next((part for part in message.leaves() if part.media == "text/plain"), None)
     if text is None or text.end - text.body_start > MAX_OCTETS:
         return ""
-    words = re.split(r"\n-{2,}|\nReceived:|\nReturn-Path:", message.text(text))[0]
+    words = re.split(_ORIGINAL.pattern.decode(), message.text(text))[0]
     found = _CODE.search(words)
     start = max(0, found.start() - MAX_TEXT // 2) if found else 0
     return " ".join(words[start : start + MAX_TEXT].split())

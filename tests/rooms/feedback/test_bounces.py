@@ -4,10 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.feedback.bounces import Bounce, Severity, find_bounces, judge, judge_all, judge_reply
+from gatepost.feedback.bounces import (
+    Bounce,
+    Severity,
+    _without_gaps,
+    find_bounces,
+    judge,
+    judge_all,
+    judge_reply,
+)
 from gatepost.mail.message import scan
 from gatepost.mail.notices import Action, Fate, delivery_failure
-from gatepost.mail.reply import Reply
+from gatepost.mail.reply import Reply, parse_reply
 from gatepost.store.times import from_ms
 from support import reports
 
@@ -196,3 +204,52 @@ def test_any_octets_for_a_report(octets):
 @given(st.binary(max_size=400))
 def test_any_octets(octets):
     assert judged(reports.QMAIL[:200] + octets) in set(Severity)
+
+
+EXIM_DELAY = b"""From: Mail Delivery System <Mailer-Daemon@mx.example>
+Subject: Warning: message 1vAbCd-00 delayed 24 hours
+
+This message was created automatically by mail delivery software.
+A message that you sent has not yet been delivered to one or more of its
+recipients after more than 24 hours on the queue on mx.example.
+
+The address to which the message has not yet been delivered is:
+
+  anna@example.org
+    Delay reason: 450 4.2.2 mailbox full
+"""
+SENDMAIL_DELAY = b"""From: Mail Delivery Subsystem <MAILER-DAEMON@mx.example>
+Subject: Warning: could not send message for past 4 hours
+
+    **      THIS IS A WARNING MESSAGE ONLY      **
+
+   ----- The following addresses had transient non-fatal errors -----
+<anna@example.org>
+"""
+
+
+@pytest.mark.parametrize("mail", [EXIM_DELAY, SENDMAIL_DELAY])
+def test_a_warning_in_a_servers_own_words_is_no_failure(mail):
+    found = find_bounces(scan(mail.replace(b"\n", b"\r\n")))
+    assert [(one.recipient, one.action) for one in found] == [("anna@example.org", "delayed")]
+    assert judge_all(found)[0] is Severity.NONE
+
+
+ASKED = (
+    "550 5.1.1 <anna@example.org>: Recipient address rejected: undeliverable address: "
+    "host mx.example[192.0.2.1] said: 550 5.7.1 Client host blocked"
+)
+
+
+def test_a_refusal_of_us_that_another_server_passes_on_is_policy():
+    """RA-5: a server that asks the next one about an address says 5.1.1 whatever the answer."""
+    assert judge_reply(parse_reply(ASKED)) is Severity.POLICY
+    assert judge(Bounce("", "failed", "5.1.1", ASKED)) is Severity.POLICY
+    assert judge_reply(parse_reply("550 5.1.1 No such user (4.2.2)")) is Severity.HARD
+
+
+def test_detectors_never_see_a_line_that_is_too_long_for_mail():
+    """One of them takes two seconds over 16 KB of a letter."""
+    said = b"Your message\n  Subject: x\ndid not reach the following recipient(s):\n"
+    lines = _without_gaps(said + b"<" * 16_000 + b"\n" + b"." * 998).splitlines()
+    assert [len(line) for line in lines[-2:]] == [998, 998]
