@@ -78,6 +78,8 @@ def test_a_move_that_is_killed_and_done_again(tmp_path, url):
         said = gateway.run("store", "migrate-to", url, "--json").stdout
         assert '"resumed": 0,' not in said
         text = gateway.config.read_text()
+        with pytest.raises(RuntimeError, match=r"ended with 3:(\n|.)* remove .*keys/store\.json"):
+            gateway.start()  # on the old one, which would send everything a second time
         gateway.config.write_text(text.replace('url = ""', f'url = "{url}"'))
         gateway.store_url = url
         with gateway:

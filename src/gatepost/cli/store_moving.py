@@ -10,8 +10,9 @@ import typer
 from gatepost.cli.desk import Desk, Refusal, Status, desk_of, say
 from gatepost.cli.options import Json
 from gatepost.cli.printing import progress, show_json, show_table
-from gatepost.store import ledger, moving, upkeep
+from gatepost.store import belonging, ledger, moving, upkeep
 from gatepost.store.address import parameters
+from gatepost.store.belonging import Mark
 from gatepost.store.engine import Store
 from gatepost.store.instance import AlreadyServed, only_instance
 from gatepost.store.keys import StoreKeys
@@ -45,6 +46,7 @@ def migrate_to(
             moved = moving.move(source, target, keys, progress)
         except moving.TargetTaken as error:
             raise Refusal(f"{target}: {error}", Status.NO) from error
+        belonging.remember(target.data_dir / "keys", Mark(moved.id, str(target)))
     if json:
         show_json(_as_json(source, target, moved))
     else:

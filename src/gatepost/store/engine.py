@@ -21,11 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gatepost.store import schema
+from gatepost.store import belonging, schema
+from gatepost.store.address import without_secrets
 from gatepost.store.adoption import adopt
+from gatepost.store.belonging import Expectation
 from gatepost.store.clock import Clock
 from gatepost.store.connection import (
     PATIENCE_SECONDS,
@@ -38,7 +40,7 @@ from gatepost.store.health import Damage, Health
 from gatepost.store.hot import compile_once
 from gatepost.store.identity import Identity
 from gatepost.store.instance import check_alone
-from gatepost.store.keys import KeysError, StoreKeys
+from gatepost.store.keys import LINKS, KeysError, StoreKeys
 from gatepost.store.keys import load as load_keys
 from gatepost.store.lock import FileLock
 from gatepost.store.private import make_private_folder
@@ -54,7 +56,7 @@ from gatepost.store.trouble import (
     classify,
     exception_for,
 )
-from gatepost.store.upkeep import DATABASE, LOCK, look_over
+from gatepost.store.upkeep import DATABASE, LOCK, check_log, look_over
 from gatepost.store.watchdog import Watchdog
 from gatepost.store.writer import Desk, Job, read, write
 
@@ -76,6 +78,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 _READERS = 2
+_NEWEST_LINKS = "links.key"  # the fingerprint of the key that links were last made with
 _TURNS_TO_EMPTY = 10  # until readers are out of the log
 _CLAIM_STORE = {
     "sqlite": sqlite.insert(meta).on_conflict_do_nothing(),
@@ -120,8 +123,8 @@ class Store:
 
         `url` is "" or `postgresql://…`. Without `create`, a store that is not there yet is
         `StoreUnavailable`. `alone` is for gateways, which hold data_dir: the embedded file is
-        looked over first, and upgraded although a gateway is there. Raises `ValueError` for a
-        URL of another kind.
+        looked over first, and upgraded although a gateway is there; and it must be the store that
+        was worked with last. Raises `ValueError` for a URL of another kind.
         """
         if url and not url.startswith(("postgresql://", "postgres://")):
             raise ValueError("the store's url is empty or begins with postgresql://")
@@ -145,8 +148,7 @@ class Store:
             make_private_folder(data_dir)
         elif not data_dir.is_dir() or not (url or path.exists()):
             raise StoreUnavailable(f"there is no store in {data_dir}: run gatepost init")
-        if alone:
-            look_over(url, data_dir)
+        expected = _look_first(url, data_dir, alone=alone)
         keys = load_keys(data_dir / "keys", create=create)
         healths = [Health(damage := Damage()), Health(damage)]
         lock = None if url else FileLock(data_dir / LOCK, patience=PATIENCE_SECONDS)
@@ -158,7 +160,7 @@ class Store:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 engines = [_sqlite(path, healths[0], True), _sqlite(path, healths[1], False)]
                 identity = Identity(path)
-            before = None if url or alone else partial(check_alone, data_dir)
+            before = partial(_before, expected, None if url or alone else data_dir)
             guard: AbstractContextManager[None] = lock or nullcontext()
             with guard:
                 schema.migrate(engines[0], partial(adopt, keys=keys), before=before)
@@ -169,6 +171,7 @@ class Store:
         store = cls(keys, engines, healths, lock, identity)
         try:
             store.write_now(_check_keys)
+            expected.settle(store.write_now(partial(belonging.identify, mark=expected.mark)))
         except BaseException:
             store.close()
             raise
@@ -297,6 +300,28 @@ class Store:
         return future.result()
 
 
+def _look_first(url: str, data_dir: Path, *, alone: bool) -> Expectation:
+    """Looks at what is there before anything is made or opened for writing."""
+    path = data_dir / DATABASE
+    where = without_secrets(url) or str(path.resolve())
+    expected = Expectation(data_dir / "keys", where, known=alone)
+    if not url:
+        check_log(path)
+        if not path.exists():
+            expected.refuse_empty()
+    if alone:
+        look_over(url, data_dir)
+    return expected
+
+
+def _before(expected: Expectation, data_dir: Path | None, schema: str) -> None:
+    """Whether an empty database may become a store, and an older store be upgraded."""
+    if not schema:
+        expected.refuse_empty()
+    elif data_dir:
+        check_alone(data_dir, schema)
+
+
 def _sqlite(path: Path, health: Health, writes: bool) -> Engine:
     return sqlite_engine(path, writes=writes, patience=lambda: health.patience)
 
@@ -309,15 +334,20 @@ def _check_keys(tx: Tx) -> None:
     """Makes sure that the keys are those the store was made with.
 
     With a foreign suppression key nobody would be recognised, and all who left would be
-    strangers.
+    strangers. With a ring that lacks a key nobody could leave by the links it made.
     """
     ours = tx.keys.fingerprints()
     rows = [{"name": name, "value": fingerprint} for name, fingerprint in ours.items()]
+    links = tx.keys.link_fingerprints()
+    rows.append({"name": _NEWEST_LINKS, "value": links[0]})
     compile_once(_CLAIM_STORE[tx.dialect], tx.dialect).executemany(tx, rows)
     found = dict(tx.connection.execute(select(meta.c.name, meta.c.value)).all())
+    cure = "restore it from the backup, or copy it from another gateway on the same store"
     for name, fingerprint in ours.items():
         if found[name] != fingerprint:
-            raise KeysError(
-                f"{name} is not the key this store was made with: restore it from the backup, "
-                "or copy it from another gateway on the same store"
-            )
+            raise KeysError(f"{name} is not the key this store was made with: {cure}")
+    if found[_NEWEST_LINKS] not in links:
+        raise KeysError(f"{LINKS} lacks the key that the newest links were made with: {cure}")
+    if found[_NEWEST_LINKS] != links[0]:
+        newest = update(meta).where(meta.c.name == _NEWEST_LINKS)
+        tx.connection.execute(newest.values(value=links[0]))

@@ -53,10 +53,16 @@ class StoreKeys:
 
     def fingerprints(self) -> dict[str, str]:
         """What tells one set of keys from another without revealing either."""
-        return {
-            name: blake2b(b"gatepost fingerprint", digest_size=8, key=key).hexdigest()
-            for name, key in (("suppression.key", self.suppression), ("ledger.key", self.ledger))
-        }
+        return {"suppression.key": _print(self.suppression), "ledger.key": _print(self.ledger)}
+
+    def link_fingerprints(self) -> list[str]:
+        """The same of the ring of link keys, the current one first."""
+        others = (key for number, key in self.link_keys.items() if number != self.link_current)
+        return [_print(key) for key in (self.link_keys[self.link_current], *others)]
+
+
+def _print(key: bytes) -> str:
+    return blake2b(b"gatepost fingerprint", digest_size=8, key=key).hexdigest()
 
 
 def load(directory: Path, *, create: bool = True) -> StoreKeys:

@@ -50,8 +50,8 @@ def migrate(
 ) -> None:
     """Makes or upgrades the schema.
 
-    `before` is told of a revision that is about to be upgraded, and may raise. In the same
-    transaction `adopt` gets a store that an older program made, and the revision it had.
+    `before` is told of a revision that is about to be upgraded, "" for none, and may raise. In
+    the same transaction `adopt` gets a store that an older program made, and the revision it had.
     """
     with engine.connect() as connection, connection.begin():
         _take_turns(connection)
@@ -71,7 +71,7 @@ def migrate(
                 f"{known[-1]}), or restore a backup"
             )
         if found != known[-1]:
-            if found and before:
+            if before:
                 before(found)
             _run(connection, "upgrade", "head")
             if found and adopt:

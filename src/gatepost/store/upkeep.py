@@ -39,6 +39,7 @@ _MAX_FINDINGS = 20
 GLANCE_SECONDS = 2.0
 _LOOK_SECONDS = 0.05
 _INTERRUPTED = "interrupted"
+_FORMAT, _WITHOUT_LOG = slice(18, 20), b"\x01\x01"  # in the header: how the file is written
 
 Where = tuple[str, Path]  # URL and data_dir
 
@@ -122,6 +123,24 @@ def check_file(url: str, data_dir: Path) -> list[str]:
     with _opened(url, data_dir, writes=False) as engine, engine.connect() as connection:
         rows = connection.execute(text(f"PRAGMA integrity_check({_MAX_FINDINGS})")).scalars()
         return [row for row in rows if row != "ok"]
+
+
+def check_log(path: Path) -> None:
+    """Raises `StoreDamaged` where beside the embedded file `path` lies the log of another.
+
+    A backup made by VACUUM INTO was put in place, and not its log taken away: SQLite would write
+    that one's pages into it.
+    """
+    log = path.with_name(path.name + "-wal")
+    if not log.exists() or not log.stat().st_size or not path.exists():
+        return
+    with path.open("rb") as file:
+        head = file.read(_FORMAT.stop)
+    if head[_FORMAT] == _WITHOUT_LOG:
+        raise StoreDamaged(
+            f"{log} is the log of another database than {path}, which has been put in its place: "
+            f"remove {log} and {path.name}-shm, and start again"
+        )
 
 
 def look_over(url: str, data_dir: Path, seconds: float = GLANCE_SECONDS) -> bool:

@@ -37,7 +37,7 @@ def put(name, value="x"):
 
 def names(tx):
     rows = tx.connection.execute(text("SELECT name FROM meta WHERE name NOT LIKE '%.key'"))
-    return sorted(row[0] for row in rows)
+    return sorted(row[0] for row in rows if row[0] != "store.id")
 
 
 def put_all(tx, jobs):

@@ -94,8 +94,12 @@ def test_everything_is_there_and_nothing_else(ends, filled):
     answer = moved(ends, filled)
     with opened(ends[1]) as store:
         after = snapshot(store)
+        # A store of its own, so that nobody takes the old one for it (`store.belonging`).
+        ids = {next(row for row in rows["meta"] if "store.id" in row) for rows in (before, after)}
+        assert len(ids) == 2
+        assert ids == before["meta"] ^ after["meta"]
         # Leases end with the move: their holders are stopped. Everything else is what it was.
-        for name in before.keys() - {"recipient", "webhook"}:
+        for name in before.keys() - {"recipient", "webhook", "meta"}:
             assert after[name] == before[name], name
         assert len(after["recipient"]) == len(before["recipient"])
         assert {row.name: row.rows for row in answer.tables} == {

@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from gatepost.store import schema
+from gatepost.store import belonging, schema
 from gatepost.store.hot import compile_once
 from gatepost.store.moving.rows import Tally, Values
 from gatepost.store.spool import leases
@@ -90,8 +90,8 @@ def add(tx: Tx, table: Table, rows: Sequence[Values], so_far: Tally) -> None:
     tx.connection.execute(insert(_PROGRESS), progress)
 
 
-def finish(tx: Tx, tables: Sequence[Table]) -> None:
-    """Makes it a store that can be used: numbers go on, and nobody holds anything."""
+def finish(tx: Tx, tables: Sequence[Table]) -> str:
+    """Makes it a store that can be used: numbers go on, and nobody holds anything; its id."""
     if tx.dialect == "postgresql":
         for table in tables:
             _continue_numbers(tx, table)
@@ -101,6 +101,7 @@ def finish(tx: Tx, tables: Sequence[Table]) -> None:
     _set_revision(tx, schema.revisions()[-1])
     if tx.dialect == "postgresql":  # so that the first questions are planned by what is there
         tx.connection.execute(text("ANALYZE"))
+    return belonging.begin_anew(tx)
 
 
 @cache

@@ -44,8 +44,12 @@ class MovedTable:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What was moved. `resumed` counts the rows that an earlier attempt had brought over."""
+    """What was moved. `resumed` counts the rows that an earlier attempt had brought over.
 
+    `id` is the new store's own.
+    """
+
+    id: str
     tables: Sequence[MovedTable]
     resumed: int
     head: tuple[int, str]
@@ -83,9 +87,9 @@ class _Move:
             copied, resumed = self._copy()
         self._compare(copied)
         findings = self._verify()
-        self._here.run(partial(target.finish, tables=self._tables))
+        new = self._here.run(partial(target.finish, tables=self._tables))
         rows = [MovedTable(name, tally.rows, tally.digest) for name, tally in copied.items()]
-        return Moved(rows, resumed, ledger.head(self._source), findings)
+        return Moved(new, rows, resumed, ledger.head(self._source), findings)
 
     def _copy(self) -> tuple[Mapping[str, Tally], int]:
         owner = self._source.keys.fingerprints()
