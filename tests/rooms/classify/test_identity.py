@@ -108,6 +108,14 @@ def test_a_stream_without_a_sender_is_not_looked_at():
         (["To: a@x.example, b@x.example"], ["a@x.example", "c@x.example"], ["a", "c"]),
         (["To: list: a@x.example, b@x.example;"], ["a@x.example"], ["a"]),
         (["To: a@x.example, a@x.example"], ["a@x.example"], []),
+        (["To: a@x.example b@x.example"], ["a@x.example", "b@x.example"], ["a", "b"]),
+        (["To: <a@x.example> <b@x.example>"], ["a@x.example"], ["a"]),
+        (["To: b@x.example <a@x.example>"], ["a@x.example", "b@x.example"], ["a", "b"]),
+        (["To: a@x.example <a@x.example>"], ["a@x.example"], []),
+        (["To: a@x.example <a@x.example>"], ["a@x.example", "b@x.example"], ["b"]),
+        (["To: news@acme.example <news@acme.example>"], ["a@x.example", "b@x.example"], []),
+        (["To: Dear readers"], ["a@x.example", "b@x.example"], []),
+        (["Resent-To: a@x.example", "Resent-Cc: b@x.example"], ["a@x.example"], ["a"]),
     ],
 )
 def test_whom_a_copy_shows(lines, envelope, shown_others):

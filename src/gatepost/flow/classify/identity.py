@@ -3,8 +3,7 @@
 In: traits, the stream and its sender. Out: what does not match, in words (WP-9, G-5); and
 `Exposure`, which says whether a recipient's copy would show other recipients.
 
-*Fails:* never; an address that cannot be read is nobody's.
-*Known limits:* Resent- fields are not looked at.
+*Fails:* never; a sender's address that cannot be read is nobody's.
 """
 
 from collections.abc import Iterable
@@ -46,7 +45,7 @@ def _mismatch_of(field: str, mailbox: Mailbox, sender: Sender) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The addresses in To and Cc that are not the sender's own, by key.
+    """The addresses in To, Cc and their Resent- kin that are not the sender's own, by key.
 
     `exposed` are those among them that are recipients in the envelope, too.
     """
@@ -68,10 +67,9 @@ class Exposure:
 
 def find_exposure(traits: Traits, recipients: Iterable[Address], sender: Sender | None) -> Exposure:
     """Whom copies of this message would show; `recipients` are those of the envelope."""
+    named = (*(mailbox.address for mailbox in traits.shown), *traits.stray)
     shown = frozenset(
-        mailbox.address.key
-        for mailbox in traits.shown
-        if mailbox.address and not (sender and sender.may_send_as(mailbox.address))
+        address.key for address in named if address and not (sender and sender.may_send_as(address))
     )
     if not shown:
         return Exposure(shown, shown)

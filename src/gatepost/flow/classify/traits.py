@@ -7,10 +7,12 @@ looks at the message again, except the fingerprint of the text.
 *Known limits:* of headers that rules do not name, only the usual ones are read.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from gatepost.mail.address import Address, AddressError, parse
 from gatepost.mail.fields import Mailbox, decode_words, parse_mailboxes
 from gatepost.mail.message import Message
 
@@ -19,6 +21,8 @@ CAMPAIGN_HEADER = "x-gatepost-campaign"
 OVERRIDE_HEADER = "x-gatepost-override"
 
 _MAILBOXES = frozenset({b"from", b"sender", b"to", b"cc"})
+_SHOWING = frozenset({b"to", b"cc", b"resent-to", b"resent-cc"})
+_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"]+@[^\s<>()\[\],;:\"]+")
 _ALWAYS = frozenset({"subject", "list-id", STREAM_HEADER, CAMPAIGN_HEADER, OVERRIDE_HEADER})
 
 
@@ -28,7 +32,8 @@ class Traits:
 
     `headers` maps lower-case names to decoded values on one line. `from_` and `sender` hold the
     mailboxes of all fields of that name, `from_fields` how many From fields there are; `shown`
-    holds those of To and Cc.
+    holds those of To and Cc. `stray` are addresses that people see there all the same: in a list
+    that cannot be read for certain, such as `a@b.example <c@d.example>`, or in Resent- fields.
     """
 
     headers: Mapping[str, tuple[str, ...]]
@@ -36,6 +41,7 @@ class Traits:
     from_fields: int = 1
     sender: tuple[Mailbox, ...] = ()
     shown: tuple[Mailbox, ...] = ()
+    stray: tuple[Address, ...] = ()
 
     def header(self, name: str) -> str:
         """The first value of the header called `name` (lower case), "" without one."""
@@ -58,12 +64,18 @@ def read_traits(message: Message, header_names: frozenset[str] = frozenset()) ->
     wanted = _wanted(header_names)
     headers: dict[str, tuple[str, ...]] = {}
     mailboxes: dict[bytes, tuple[Mailbox, ...]] = {}
+    stray: list[Address] = []
     from_fields = 0
     for field in message.root.fields:
         name = field.name
         if name in _MAILBOXES:
             from_fields += name == b"from"
-            mailboxes[name] = (*mailboxes.get(name, ()), *parse_mailboxes(field.text))
+            found = parse_mailboxes(field.text)
+            mailboxes[name] = (*mailboxes.get(name, ()), *found)
+            if name in _SHOWING and not all(one.address for one in found):
+                stray += _addresses_in(field.text)
+        elif name in _SHOWING:
+            stray += _addresses_in(field.text)
         known_as = wanted.get(name)
         if known_as:
             value = " ".join(decode_words(field.text).split())
@@ -74,7 +86,17 @@ def read_traits(message: Message, header_names: frozenset[str] = frozenset()) ->
         from_fields=from_fields,
         sender=mailboxes.get(b"sender", ()),
         shown=(*mailboxes.get(b"to", ()), *mailboxes.get(b"cc", ())),
+        stray=tuple(stray),
     )
+
+
+def _addresses_in(text: str) -> Iterator[Address]:
+    """What a person would take for addresses in `text`."""
+    for found in _ADDRESS.findall(text):
+        try:
+            yield parse(found)
+        except AddressError:
+            continue
 
 
 @lru_cache(maxsize=16)
