@@ -43,6 +43,9 @@ from gatepost.flow.edit.html import footer_place, visible_text
         '<body><p title = "<b>old</b></body>">x|</body>',
         '<body>x|</body><p title="</body>">',
         '<body>x<p class="y">it is ="</p>|</body>',
+        '<body>x|<a href="https://cut.off.exam',
+        '<body>x|<img alt="<!-- never closed',
+        "x < y|",
         '<?xml version="1.0"?><html xmlns="x"><body>x|</body></html>',
     ],
 )

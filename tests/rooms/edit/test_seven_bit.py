@@ -93,6 +93,13 @@ def test_a_text_that_is_mostly_not_ascii_goes_out_in_base64():
     assert encodings(after) == ["base64"]
 
 
+def test_soft_breaks_with_blanks_behind_them_stay_soft():
+    body = b"one= \r\nline \xe5=\r\n"
+    raw = message(body, "text/x-log; charset=iso-8859-1", "quoted-printable")
+    _, after = convert(raw)
+    assert message_from_bytes(after).get_payload(decode=True) == b"oneline \xe5"
+
+
 def test_placeholders_in_such_a_text_are_still_filled_per_copy():
     text = "Привет {{unsubscribe_url}} и {{preferences_url}} пока\r\n".encode() * 3
     before, after = convert(message(text, UTF8, "8bit"), with_bulk(headers_only=False))

@@ -48,6 +48,9 @@ def footer_place(data: bytes) -> int:
     for ends in (body, document):
         if ends.met:
             return ends.met[-1][0]
+    tag = data.rfind(b"<", 0, end)
+    if tag >= 0 and data[tag + 1 : tag + 2].isalpha() and data.find(b">", tag, end) < 0:
+        return tag  # it was cut off, and would take in what follows
     return end
 
 

@@ -13,7 +13,6 @@ encoding (RX-5).
 octets over 127 all the same, but for quoted-printable; then it is `None`, too.
 """
 
-import binascii
 from collections.abc import Iterator, Sequence
 
 from gatepost.flow.edit.relabel import charset_spans, encoding_spans, lacks_mime_version
@@ -21,6 +20,7 @@ from gatepost.flow.edit.spans import Piece, Plan, Slot, Span
 from gatepost.flow.edit.successive import pieces_between, sample_of, then
 from gatepost.flow.edit.transfer import (
     IDENTITY,
+    QuotedPrintable,
     Segment,
     encode_base64,
     encode_quoted_printable,
@@ -113,7 +113,7 @@ class _Rewriting:
         segments: list[Segment] = []
         for piece in pieces_between(self._plan, self._sample, start, end):
             if isinstance(piece, bytes):
-                segments.append(binascii.a2b_qp(piece) if quoted else piece)
+                segments.append(QuotedPrintable(piece, 0).data if quoted else piece)
             elif isinstance(piece, Slot):
                 segments.append(piece)
             else:
