@@ -20,6 +20,8 @@ from tempfile import mkdtemp
 import pytest
 
 import gatepost
+from gatepost.store.instance import only_instance
+from gatepost.store.link_keys import rotate
 from support import dkim_keys
 from support.certificates import make_certificate
 from support.consents import granted
@@ -241,6 +243,28 @@ def test_a_folder_of_somebody_else_is_said_with_the_cure(stopped):
     code, text = refused(stopped)
     assert code == 2
     assert "belongs to root, not to nobody: run chown -R nobody:" in text
+
+
+def test_what_root_makes_in_the_folder_of_the_service_is_the_services(stopped):
+    """`sudo gatepost keys rotate` would leave it with keys that it cannot read."""
+    data, user = stopped.folder / "data", pwd.getpwnam(USER)
+    data.mkdir(mode=0o700)
+    os.chown(data, user.pw_uid, user.pw_gid)
+    with stopped.store() as store:
+        rotate(data / "keys", store.now())
+        with only_instance(data):
+            owners = {name: (found.st_uid, found.st_gid) for name, found in found_in(data)}
+    assert {"gatepost.db-wal", "gatepost.lock", "serve.lock", "links.json"} <= owners.keys()
+    assert set(owners.values()) == {(user.pw_uid, user.pw_gid)}
+
+
+def test_root_gives_nothing_away_that_a_link_leads_to(stopped):
+    data, user = stopped.folder / "data", pwd.getpwnam(USER)
+    data.mkdir(mode=0o700)
+    os.chown(data, user.pw_uid, user.pw_gid)
+    (data / "serve.lock").symlink_to(stopped.folder / "roots")
+    with only_instance(data):
+        assert (stopped.folder / "roots").stat().st_uid == 0
 
 
 def test_a_folder_of_somebody_else_where_a_gateway_may_run(stopped):

@@ -19,6 +19,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from gatepost.store.ids import new_id, to_text
+from gatepost.store.private import open_own
 
 MAX_WORKERS = 256
 _FILE = "gateway.id"
@@ -35,7 +36,8 @@ def _own_id(path: Path) -> str:
     """The id in the file, which is made where it is missing; workers may start together."""
     if not path.exists():
         draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.write_text(f"{to_text(new_id())}\n")
+        with os.fdopen(open_own(draft, os.O_WRONLY | os.O_TRUNC), "w") as file:
+            file.write(f"{to_text(new_id())}\n")
         with suppress(FileExistsError):
             os.link(draft, path)  # at once, and never over one that exists
         draft.unlink()

@@ -32,6 +32,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from gatepost import houselog
 from gatepost.app.privileges import Account, hand_over
 from gatepost.flow.accept import guessing, rates
+from gatepost.store.private import leave_folder_to_owner
 
 STOP_SECONDS = 9.5  # workers end by themselves half a second sooner
 RESTART_PAUSE_SECONDS = 1.0
@@ -130,6 +131,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         shutil.rmtree(self._metrics, ignore_errors=True)
         self._metrics.mkdir(mode=0o700)
+        leave_folder_to_owner(self._metrics)
         hand_over(self._metrics, self._account)
         try:
             for place in range(self._count):

@@ -43,7 +43,7 @@ from gatepost.store.instance import check_alone
 from gatepost.store.keys import LINKS, KeysError, StoreKeys
 from gatepost.store.keys import load as load_keys
 from gatepost.store.lock import FileLock
-from gatepost.store.private import make_private_folder
+from gatepost.store.private import make_private_folder, open_own
 from gatepost.store.tables.ledger import meta
 from gatepost.store.transaction import BatchOp, Tx
 from gatepost.store.trouble import (
@@ -157,7 +157,7 @@ class Store:
             if url:
                 engines = [_postgresql(url, healths[0], True), _postgresql(url, healths[1], False)]
             else:
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                os.close(open_own(path, os.O_RDWR))
                 engines = [_sqlite(path, healths[0], True), _sqlite(path, healths[1], False)]
                 identity = Identity(path)
             before = partial(_before, expected, None if url or alone else data_dir)

@@ -11,11 +11,12 @@ other's lock.
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from gatepost.store.private import make_private_folder
+from gatepost.store.private import make_private_folder, open_own
 from gatepost.store.trouble import StoreUnavailable
 
 SERVE_LOCK = "serve.lock"
@@ -42,7 +43,7 @@ def only_instance(data_dir: Path) -> Iterator[int]:
 
 def _lock_file(data_dir: Path) -> TextIO:
     try:
-        return (data_dir / SERVE_LOCK).open("a")
+        return os.fdopen(open_own(data_dir / SERVE_LOCK, os.O_WRONLY | os.O_APPEND), "a")
     except PermissionError as error:
         raise OSError(
             f"{data_dir} may be used by {_owner(data_dir)} only: run as that user, unless a "

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from gatepost.mail.address import Address
-from gatepost.store.private import make_private_folder
+from gatepost.store.private import leave_folder_to_owner, leave_to_owner, make_private_folder
 from gatepost.store.trouble import StoreUnavailable
 
 KEY_BYTES = 32
@@ -69,11 +69,23 @@ def load(directory: Path, *, create: bool = True) -> StoreKeys:
     """The keys in `directory`, made where missing if `create`. Raises `KeysError`."""
     try:
         if create:
-            make_private_folder(directory)
+            _make_folder(directory)
             _make_missing(directory)
         return _read(directory)
+    except PermissionError as error:
+        raise KeysError(
+            f"{error.filename or directory}: {error.strerror}; give the data_dir to the user that "
+            f"Gatepost runs as: chown -R USER: {directory.parent}"
+        ) from error
     except OSError as error:
         raise KeysError(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def _make_folder(directory: Path) -> None:
+    is_new = not directory.exists()
+    make_private_folder(directory)
+    if is_new and not any(directory.iterdir()):
+        leave_folder_to_owner(directory)
 
 
 def _make_missing(directory: Path) -> None:
@@ -106,6 +118,7 @@ def _draft(path: Path, text: str) -> Iterator[Path]:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
+            leave_to_owner(descriptor, path.parent)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

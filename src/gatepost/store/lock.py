@@ -15,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 
+from gatepost.store.private import open_own
 from gatepost.store.trouble import StoreBusy
 
 MOMENT_SECONDS = 0.02
@@ -30,8 +31,8 @@ class FileLock:
     """
 
     def __init__(self, path: Path, *, patience: float) -> None:
-        self._descriptor = _open(path)
-        self._turnstile = _open(path.with_name(path.name + ".next"))
+        self._descriptor = open_own(path, os.O_RDWR)
+        self._turnstile = open_own(path.with_name(path.name + ".next"), os.O_RDWR)
         self._patience = patience
         self._state = threading.Condition()
         self._waiting = False  # the waiting thread is on its way
@@ -117,7 +118,3 @@ def _take(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -7,6 +7,9 @@ A secret may be read by its owner and, for keys that a service is given, by a gr
 with the cure. An orchestrator's secret is excepted (`is_mounted`): its mode cannot be changed
 from inside, and whom it was mounted for is decided outside.
 
+What root makes in the folder of somebody else is theirs: `sudo gatepost keys rotate` must not leave
+the service with keys that it cannot read.
+
 A data folder that is open to others is closed (0700) with a warning, where it is ours and no
 other than ours: nobody's home, no /tmp.
 
@@ -86,6 +89,35 @@ def make_private_folder(path: Path) -> None:
         )
     path.chmod(PRIVATE)
     houselog.folder_closed(str(path), stat.S_IMODE(found.st_mode))
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Opens a file; one that is missing is made (mode 0600) for whoever owns its folder.
+
+    Raises `OSError`.
+    """
+    try:
+        made = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:  # or a link, which the owner may have laid to a file of root
+        return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    leave_to_owner(made, path.parent)
+    return made
+
+
+def leave_to_owner(descriptor: int, folder: Path) -> None:
+    """Gives what root has just made in `folder` to its owner. Raises `OSError`."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def leave_folder_to_owner(made: Path) -> None:
+    """Gives a folder that root has just made to the owner of the one it is in. Raises `OSError`."""
+    descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        leave_to_owner(descriptor, made.parent)
+    finally:
+        os.close(descriptor)
 
 
 def _is_ours(path: Path, mode: int) -> bool:

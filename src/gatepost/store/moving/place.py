@@ -19,6 +19,7 @@ from gatepost.store.clock import Clock
 from gatepost.store.connection import PATIENCE_SECONDS, Link, postgresql_engine, sqlite_engine
 from gatepost.store.keys import StoreKeys
 from gatepost.store.lock import FileLock
+from gatepost.store.private import open_own
 from gatepost.store.transaction import Tx
 from gatepost.store.trouble import StoreUnavailable
 from gatepost.store.upkeep import DATABASE, LOCK
@@ -51,7 +52,7 @@ class End:
             return
         path = self.data_dir / DATABASE
         if make:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(open_own(path, os.O_RDWR))
         elif not path.exists():
             raise StoreUnavailable(f"there is no store in {self.data_dir}")
         lock = FileLock(self.data_dir / LOCK, patience=PATIENCE_SECONDS)
