@@ -3,7 +3,7 @@
 In: the transaction that recorded the withdrawal, so that there is one notice for it or none, and
 what the link said. Out: a letter to the person's own address, whoever it was that used the link,
 for senders with `unsubscribe_notice`. Never asked for after one click in a mail client, whose user
-knows what they did.
+knows what they did, nor for whoever leaves and comes back all day.
 
 *Fails:* what `Correspondence` raises.
 """
@@ -16,6 +16,7 @@ from gatepost.mail.address import Address
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
 from gatepost.store import people
+from gatepost.store.returned import is_worth_telling
 from gatepost.store.streams import KnownStream
 from gatepost.store.transaction import Tx
 from gatepost.web.site import Letters
@@ -51,7 +52,7 @@ class Farewell:
         if stream is None or sender is None or not sender.unsubscribe_notice:
             return None
         to = people.address_of(tx, claim.subject)
-        if to is None:
+        if to is None or not is_worth_telling(tx, claim.subject):
             return None
         token = self._ring().seal(Purpose.UNSUBSCRIBE, claim)
         self._letters(

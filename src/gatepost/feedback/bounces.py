@@ -178,7 +178,7 @@ def _in_own_words(message: Message) -> tuple[Bounce, ...]:
     said = _words(message)
     status = _code_in(said)
     if _is_late(message):
-        delayed, failed = delayed | failed, set()
+        delayed, failed = delayed | failed, frozenset[bytes]()
     return tuple(
         Bounce(address.decode("utf-8", "replace"), action, status, said)
         for addresses, action in ((failed, "failed"), (delayed, "delayed"))

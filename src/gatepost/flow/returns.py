@@ -15,7 +15,7 @@ handed on to the sender's contact, whole, in the same transaction, so that nothi
 
 *Fails:* a store out of reach is `451 4.4.3`. Mail for a person is refused where its sender has
 no contact, or one that would bring it back here; beyond 20 an hour from one network, or 200 to
-one contact, it is put off (`450 4.7.0`).
+one contact, it is put off (`450 4.7.0`); a malformed report then counts without being shown.
 *Known limits:* reports are not authenticated beyond their token: whoever holds a copy of a
 mail can leave by it as well. One reply answers for all recipients: it is `250` if the mail was
 of use for any of them.
@@ -31,7 +31,7 @@ from gatepost.consent.tokens import Claim, Purpose, Ring, stream_tag
 from gatepost.feedback.bounces import Severity, find_bounces, judge_all
 from gatepost.feedback.complaints import Complaint, find_complaint, find_reported_copy
 from gatepost.feedback.mailboxes import Mailbox, Place, find_mailbox
-from gatepost.feedback.marks import Marks
+from gatepost.feedback.marks import Marks, find_original
 from gatepost.feedback.unsubscribes import is_automatic, tokens_in_subject
 from gatepost.flow.accept import replies
 from gatepost.flow.accept.clients import peer_address
@@ -40,6 +40,7 @@ from gatepost.flow.accept.pace import Pace
 from gatepost.flow.decide.policy import Policy
 from gatepost.mail.address import Address, AddressError, parse
 from gatepost.mail.envelope import Arrival, Envelope, Recipient
+from gatepost.mail.fields import parse_mailboxes
 from gatepost.mail.letters import confirmation, forwarded
 from gatepost.mail.message import Message, scan
 from gatepost.mail.reply import Reply
@@ -57,6 +58,8 @@ from gatepost.store.spool.rows import Heading
 from gatepost.store.streams import KnownStream, stream_of_tag
 
 MAX_HOPS = 100  # Received fields (RFC 5321 §6.3)
+MAX_LETTERS = 10  # handed on, each within the next
+MAX_FROM = 2000  # characters of a From that are read
 TAKEN = Reply(250, "2.0.0", "Taken")
 TOO_MUCH = Reply(450, "4.7.0", "Too much mail for people, try later")
 FROM_NETWORK = 20, 3600.0  # mails for people from one network, within seconds
@@ -200,9 +203,10 @@ class Returns:
         if len(post.message.values("received")) >= MAX_HOPS:
             return replies.LOOP
         errands = await asyncio.to_thread(self._read, post)
-        if not self._keeps_pace(arrival, errands):
+        if not self._keeps_pace(arrival, [one for one in errands if isinstance(one, ForPeople)]):
             maillog.returned("mail", "put off: too much for people")
             return TOO_MUCH
+        errands = [self._within_pace(arrival, one) for one in errands]
 
         def settle(tx: Tx) -> _Settled:
             done = _Settled()
@@ -221,17 +225,22 @@ class Returns:
             maillog.returned(kind, outcome, stream=stream, words=words)
         return TAKEN if done.taken else NOBODY
 
-    def _keeps_pace(self, arrival: Arrival, errands: Iterable[Errand]) -> bool:
+    def _keeps_pace(self, arrival: Arrival, errands: Iterable[ForPeople]) -> bool:
         """Nobody fills a contact's mailbox through ours; what programs understand has no limit."""
-        contacts = {
-            errand.sender.contact
-            for errand in errands
-            if isinstance(errand, ForPeople) and errand.sender
-        }
+        contacts = {errand.sender.contact for errand in errands if errand.sender}
         if not contacts:
             return True
         network = network_of(peer_address(arrival.peer))
         return self._from_network.allows(network) and all(map(self._to_contact.allows, contacts))
+
+    def _within_pace(self, arrival: Arrival, errand: Errand) -> Errand:
+        """A malformed report is the same as any; that people see it as well has a limit."""
+        match errand:
+            case Complained(malformed=True):
+                shown = self._keeps_pace(arrival, [errand.for_people])
+                return replace(errand, malformed=shown)
+            case _:
+                return errand
 
     # Reading: what is to be done for each recipient
 
@@ -403,6 +412,8 @@ class Returns:
         to = _address(mail_from)
         if sender is None or to is None or is_automatic(post.message, mail_from):
             return
+        if not returned.is_worth_telling(tx, left.claim.subject):
+            return
         noticed = self._notify(tx, left.claim, known, stream.language if stream else "", to)
         if noticed is not None and noticed.key == to.key:
             return  # who asked is told already, with a way to undo it
@@ -438,8 +449,10 @@ class Returns:
         mailbox, sender = errand.mailbox, errand.sender
         hostname = self._hostname()
         to = _address(sender.contact) if sender else None
-        if sender is None or to is None or self._configured(to) or _is_ours(post.message, hostname):
+        if sender is None or to is None or self._configured(to):
             return None
+        if case is None and _comes_round(post, hostname, to):
+            return None  # a case is told of in any event, and each once
         number = new_id()
         mail = forwarded(
             host=hostname,
@@ -478,10 +491,27 @@ def _origin(tx: Tx, claim: Claim) -> tuple[KnownStream, Copy]:
     return known, Copy(claim.subject, known.sender, claim.submission)
 
 
-def _is_ours(message: Message, hostname: str) -> bool:
-    """Whether this is a letter of our own that comes round."""
-    by_program = message.value("auto-submitted").lower() not in {"", "no"}
-    return by_program and f"<postmaster@{hostname}>".lower() in message.value("from").lower()
+def _comes_round(post: _Post, hostname: str, to: Address) -> bool:
+    """Whether a program at `to` wrote this, or it is a letter of our own, perhaps in another's.
+
+    So a contact that answers everything, or another gateway whose contact we are, makes no loop.
+    """
+    message: Message | None = post.message
+    if is_automatic(post.message, post.envelope.mail_from) and to.key in _authors(post.message):
+        return True
+    for _ in range(MAX_LETTERS):
+        if message is None or message.value("auto-submitted").lower() in {"", "no"}:
+            return False
+        if f"postmaster@{hostname}".lower() in _authors(message):
+            return True
+        message = find_original(message)
+    return True
+
+
+def _authors(message: Message) -> set[str]:
+    """The keys of the addresses in From."""
+    found = parse_mailboxes(message.value("from")[:MAX_FROM])
+    return {one.address.key for one in found if one.address}
 
 
 def _address(text: str) -> Address | None:

@@ -16,6 +16,7 @@ bounce later; somebody who never clicks is suppressed by `limit` soft bounces ov
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from gatepost.consent.evidence import EventKind, Fact
@@ -35,6 +36,7 @@ _SIGNS_OF_LIFE = frozenset({
 })  # fmt: skip
 _RETURNS = frozenset({EventKind.CONFIRMED, EventKind.RESUBSCRIBED})
 METHOD = "feedback"
+TOLD_A_DAY = 5  # withdrawals of one person that are answered
 
 
 class Made(StrEnum):
@@ -122,6 +124,18 @@ def record_leaving(tx: Tx, copy: Copy, stream: str, method: str = "mailto") -> M
     )
     people.record_for_subject(tx, copy.subject, [fact])
     return Made.WITHDRAWN
+
+
+def is_worth_telling(tx: Tx, subject: int) -> bool:
+    """Whether the withdrawal just recorded is to be answered by a mail.
+
+    Who leaves, comes back and leaves again all day would have us write to others all day: the
+    envelope sender is anybody's, and the link may have been forwarded.
+    """
+    since = tx.now - timedelta(days=1)
+    facts = [event.fact for event in people.history_of_subject(tx, subject).events if event.fact]
+    left = [fact for fact in facts if fact.kind is EventKind.WITHDRAWN and fact.at > since]
+    return sum(fact.actor == "recipient" for fact in left) <= TOLD_A_DAY
 
 
 def _history(tx: Tx, copy: Copy) -> list[Fact]:

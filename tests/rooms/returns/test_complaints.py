@@ -1,12 +1,14 @@
 """Complaints over the wire, and mail that only a person understands (RA-1, RA-3, RA-6)."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from email import message_from_bytes
 
 import pytest
 
 from gatepost.consent.evidence import EventKind
 from gatepost.consent.tokens import Purpose
+from gatepost.mail.letters import forwarded
 from gatepost.store import complaint_cases
 from gatepost.store.ids import to_text
 from gatepost.store.spool import PUT
@@ -195,6 +197,52 @@ async def test_a_letter_of_ours_that_comes_round_is_not_sent_again(here):
     ((_, content),) = here.letters()
     assert (await here.send(content, ABUSE)).status == "550 5.2.1"
     assert len(here.letters()) == 1
+
+
+async def test_two_gateways_that_are_each_others_contact_make_no_loop(here):
+    """What comes back is ours within the other's, and has no Received fields to count."""
+    await here.send(LETTER, ABUSE, mail_from="anna@example.org")
+    ((_, ours),) = here.letters()
+    theirs = forwarded(
+        host="relay.other.example", to=ABUSE, mailbox="abuse@other.example", mail_from="",
+        original=ours, date=datetime.now(UTC), message_id="<1@relay.other.example>",
+    )  # fmt: skip
+    assert (await here.send(theirs, ABUSE)).status == "550 5.2.1"
+    assert len(here.letters()) == 1
+
+
+@pytest.mark.parametrize(
+    ("author", "mail_from", "letters"),
+    [
+        ("Helpdesk <KONTAKT@acme.example>", "", 0),
+        ("kontakt@acme.example", "kontakt@acme.example", 0),
+        ("more-kontakt@acme.example", "", 1),  # somebody else's program is heard
+    ],
+)
+async def test_a_contact_that_answers_everything_makes_no_loop(here, author, mail_from, letters):
+    answer = lines(f"""
+From: {author}
+Subject: [Ticket 7] Mail to abuse
+Auto-Submitted: auto-replied
+
+We have got your mail.
+""")
+    await here.send(answer, ABUSE, mail_from=mail_from)
+    assert len(here.letters()) == letters
+
+
+async def test_a_contact_may_write_itself(here):
+    assert (await here.send(LETTER, ABUSE, mail_from=ACME.contact)).status == "250 2.0.0"
+    assert len(here.letters()) == 1
+
+
+@pytest.mark.parametrize("author", ["postmaster@relay.example.org", "kontakt@acme.example"])
+async def test_no_report_opens_a_case_unheard(here, author):
+    """Its clock would run out, and the sender be frozen, without anybody having been told."""
+    content = arf(original(unsubscribe=link(here, here.person())))
+    forged = content.replace(b"<feedback@isp.example>", f"<{author}>".encode())
+    await here.send(b"Auto-Submitted: auto-generated\r\n" + forged, FBL)
+    assert len(cases(here)) == len(here.letters()) == 1
 
 
 async def test_too_many_hops_are_a_loop(here):

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from email import message_from_bytes
 from email.policy import default
+from functools import partial
 
 import pytest
 
-from gatepost.consent.evidence import EventKind
+from gatepost.consent.evidence import EventKind, Fact
 from gatepost.consent.tokens import Purpose
+from gatepost.store import people, returned
 from support.reports import LETTER, leaving
 from support.returning import ACME, station
 
@@ -145,3 +147,26 @@ async def test_a_compromised_key_still_lets_people_leave(here):
     assert await here.ask(path) == "550 5.1.1"
     await here.send(mail, LEAVE, mail_from="anna@example.org")
     assert [fact.kind for fact in here.facts(anna)] == [EventKind.WITHDRAWN]
+
+
+async def test_who_leaves_and_comes_back_all_day_does_not_write_to_others(here, monkeypatch):
+    """The envelope sender is anybody's: with one copy of a mail the whole world could be mailed."""
+    monkeypatch.setattr(returned, "TOLD_A_DAY", 2)
+    anna = here.person()
+    for number in range(4):
+        mail = leaving(token(here, anna))
+        victim = f"victim{number}@elsewhere.example"
+        assert (await here.send(mail, LEAVE, mail_from=victim)).status == "250 2.0.0"
+        here.store.write_now(partial(_come_back, subject=anna))
+    assert len(here.ended) == 4
+    kinds = [fact.kind for fact in here.facts(anna)]
+    assert kinds == [EventKind.WITHDRAWN, EventKind.RESUBSCRIBED] * 4
+    assert len(here.letters()) == 2
+
+
+def _come_back(tx, subject):
+    fact = Fact(
+        kind=EventKind.RESUBSCRIBED, at=tx.now, sender="acme", stream="newsletter",
+        actor="recipient", basis="newsletter-form",
+    )  # fmt: skip
+    people.record_for_subject(tx, subject, [fact])

@@ -1,5 +1,6 @@
 """Mail for people has a rate: nobody fills a contact's mailbox through ours."""
 
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
@@ -8,6 +9,8 @@ from gatepost.consent.tokens import Purpose
 from gatepost.flow import returns
 from gatepost.flow.accept.pace import Pace
 from gatepost.flow.accept.secured import Secured
+from gatepost.store import complaint_cases
+from gatepost.store.returned import Copy
 from support.reports import arf, dsn, original
 from support.returning import HOST, station
 
@@ -61,6 +64,28 @@ async def test_a_contact_is_written_to_so_often_whoever_writes(tmp_path, monkeyp
             reply = await here.send(LETTER % number, f"abuse@{HOST}", mail_from="jo@x.example")
             answers.append(reply.code)
         assert answers == [250, 250, 450, 450]
+
+
+async def test_malformed_reports_count_without_end_and_are_shown_so_often(
+    tmp_path, monkeypatch, from_peer
+):
+    """Whoever has one copy could mail a contact with it for ever."""
+    monkeypatch.setattr(returns, "FROM_NETWORK", (2, 3600.0))
+    async with station(tmp_path) as here:
+        people = [here.person(f"anna{number}@example.org") for number in range(4)]
+        for subject in people:
+            here.store.write_now(partial(_tell_already, subject=subject))
+            link = here.token(subject, Purpose.UNSUBSCRIBE)
+            report = arf(original(unsubscribe=link)).replace(b"Version: 1\r\n", b"")
+            assert (await here.send(report, "fbl@bounce.acme.example")).status == "250 2.0.0"
+        assert all(here.suppressions(subject) for subject in people)
+        assert len(here.letters()) == 2
+
+
+def _tell_already(tx, subject):
+    """The case that more complaints of this person join."""
+    copy = Copy(subject, "acme", 0)
+    complaint_cases.open_or_join(tx, copy, "newsletter", "abuse")
 
 
 def test_a_pace_fills_up_again_and_forgets_the_oldest(monkeypatch):
