@@ -92,6 +92,10 @@ class Claims:
         """Something may be due in the store."""
         self._wake.set()
 
+    def know(self, submission: Submission) -> bool:
+        """Whether the mail can go as what it was taken for, by the configuration in force."""
+        return _is_known(self._policy(), submission)
+
     def report(self) -> None:
         """Logs what was held since the last report, because it is not configured."""
         for (stream, sender), count in self._unknown.items():
@@ -230,10 +234,10 @@ def _rests_on_other(recorded: Verdict, now: Verdict) -> bool:
 
 
 def _is_known(policy: Policy, submission: Submission) -> bool:
-    """Whether it can go as what it was taken for."""
-    bulk = submission.kind is Kind.BULK
-    own = not submission.stream  # a notice of ours
-    return own or policy.knows(submission.stream, submission.sender, bulk=bulk)
+    """Whether stream and sender are configured as when it came; a notice of ours has no stream."""
+    taken_for = submission.stream, submission.sender
+    is_bulk = submission.kind is Kind.BULK
+    return not submission.stream or policy.knows(*taken_for, bulk=is_bulk)
 
 
 def _own_ruling(row: Claimed, review: Review) -> Ruling | None:

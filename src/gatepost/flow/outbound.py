@@ -28,6 +28,7 @@ from gatepost import houselog, maillog
 from gatepost.flow.claims import Claims
 from gatepost.flow.decide.policy import NotConfiguredError, Policy
 from gatepost.flow.outcomes import Outcomes
+from gatepost.flow.spool.fresh import LONG_AGO
 from gatepost.flow.spool.hand import LANES, Hand, Lane, lane_of
 from gatepost.flow.spool.queue import Queue
 from gatepost.flow.spool.rotation import Work
@@ -126,6 +127,7 @@ class Outbound:
         self._stopping = False
         self._planning: dict[tuple[int, int], asyncio.Future[Composed]] = {}
         self._configuration = 0  # plans made under an earlier one are not kept
+        self._configured_at = LONG_AGO
 
     async def start(self, pools: Mapping[str, Pool]) -> None:
         """Begins to claim and send; `pools` has one per upstream, "" for the default."""
@@ -182,6 +184,7 @@ class Outbound:
     def forget_plans(self) -> None:
         """Copies made from now on follow the configuration in force."""
         self._configuration += 1
+        self._configured_at = steady()
         self._hand.forget_plans()
 
     def room(self, upstream: str, *, urgent: bool = False) -> int:
@@ -201,11 +204,16 @@ class Outbound:
         self._hand.take(rows, decided_at, message)
 
     def may_start(self, copy: Copy) -> bool:
-        """Asked by the pool right before a copy's first byte (promise 3)."""
+        """Asked by the pool right before a copy's first byte (promise 3).
+
+        Who leaves by a link in a copy of before a reload may leave somebody else's mailing.
+        """
         tag = copy.tag
         assert isinstance(tag, Tag)  # noqa: S101  every copy is made by `Composed`
         fresh = self._queue.fresh
         if not self._queue.may_begin(tag.rows) or tag.decided_at < fresh.begins:
+            return False
+        if tag.decided_at < self._configured_at and not self._claims.know(tag.rows[0].submission):
             return False
         return fresh.is_quiet or not any(
             fresh.stops(

@@ -14,6 +14,7 @@ from gatepost.config import load
 from gatepost.consent.evidence import EventKind
 from gatepost.flow.accept.clients import peer_address
 from gatepost.flow.outbound import Tag
+from gatepost.flow.spool.fresh import FreshWithdrawals
 from gatepost.flow.transmit.copy import Copy
 from gatepost.mail.address import parse
 from gatepost.mail.verdict import Disposition, Reason, Verdict
@@ -162,6 +163,32 @@ async def test_who_looks_for_what_may_go_on_keeps_no_writer(gateway):
     assert not busy.done()
     over.set()
     await busy
+
+
+async def test_copies_of_before_a_reload_wait_with_the_others(gateway, tmp_path, monkeypatch):
+    """Their links would leave a mailing of the stream's new sender, and hold back none of these."""
+    looks = []
+    with monkeypatch.context() as blind:
+        blind.setattr(FreshWithdrawals, "is_current", lambda *_: looks.append(1))
+        to = [f"r{number}@example.org" for number in range(40)]
+        job = submission(*to, upstream="", needs_standing=True)
+        told = [(recipient.address, [granted(at=SINCE)]) for recipient in job.envelope.recipients]
+        await gateway.store.write(lambda tx: ledger.record_many(tx, told))
+        await asyncio.to_thread(accept, gateway.store, job)
+        gateway.outbound.wake()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not looks:  # copies are made, and wait to begin  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        text = (tmp_path / "config.toml").read_text()
+        gone = text.replace("senders.acme", "senders.beta").replace('"acme"', '"beta"')
+        (tmp_path / "config.toml").write_text(gone)
+        await gateway.reload(load(tmp_path / "config.toml", {}))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while any(row["state"] != "held" for row in rows_of(gateway.store, tables.recipient)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    (tmp_path / "config.toml").write_text(text)
+    await gateway.reload(load(tmp_path / "config.toml", {}))
+    assert {row["state"] for row in await finished(gateway)} == {"delivered"}
 
 
 async def finished(gateway):
