@@ -8,7 +8,8 @@ The table (RA-5): addresses that do not exist are *hard*; full mailboxes and oth
 the mailbox are *soft*; what speaks of the sender, the message, the network or a policy
 (x.4.x, x.5.x, x.6.x, x.7.x, x.3.4 and their like) is *policy* and never held against the
 address. Where status and diagnostic disagree, policy wins, then the status; a diagnostic may name
-several codes, such as that of a server which asked another one about the address. What only
+several codes, such as that of a server which asked another one about the address. Words are asked
+where no code says anything: a server that blocks us must not suppress all of its users. What only
 warns that a mail is late is no failure, in whatever words.
 
 *Fails:* never.
@@ -35,6 +36,11 @@ MAX_TEXT = 500  # characters of a diagnostic that are worth keeping
 _STATUS_MEDIA = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _CODE = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?!\.?\d)")
 _ADDRESS = re.compile(r"<?[^\s<>@]{1,64}@[^\s<>@]{1,255}>?")
+_REFUSES_US = re.compile(
+    r"\b(?:spam|(?:black|block|deny)[ -]?list|blocked|dnsbl|rbl|polic(?:y|ies)|prohibit(?:ed|ion)|"
+    r"reputation|spf|dkim|dmarc|relaying|relay access|(?:to|not) relay|relay (?:not|denied))\b",
+    re.IGNORECASE,
+)
 _LATE = re.compile(
     rb"not\s+yet\s+been\s+delivered|WARNING\s+MESSAGE\s+ONLY|message\s+still\s+undelivered|"
     rb"will\s+keep\s+trying|delivery\s+attempts\s+will\s+continue",
@@ -123,10 +129,15 @@ def judge_reply(reply: Reply) -> Severity:
 
 
 def _judge_codes(status: str, words: str) -> Severity | None:
-    """What a status and all codes in the words beside it say; policy wins, then the first."""
+    """What a status and all codes in the words beside it say; policy wins, then the first.
+
+    Without a code that says anything, the words are asked whether it is us that they refuse.
+    """
     codes = [status, *(found.group() for found in _CODE.finditer(words))]
     votes = [vote for vote in map(_judge_code, codes) if vote]
-    return Severity.POLICY if Severity.POLICY in votes else next(iter(votes), None)
+    if Severity.POLICY in votes or (not votes and _REFUSES_US.search(words)):
+        return Severity.POLICY
+    return next(iter(votes), None)
 
 
 def _judge_code(status: str) -> Severity | None:

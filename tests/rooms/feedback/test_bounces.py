@@ -138,6 +138,11 @@ def test_the_table(status, severity):
     [
         ("5.0.0", "550 5.1.1 unknown", Severity.HARD),
         ("5.0.0", "550 unknown", Severity.SOFT),
+        ("5.0.0", "550 Administrative prohibition", Severity.POLICY),  # Exim's usual words
+        ("", "550 Spam detected", Severity.POLICY),
+        ("5.0.0", "550 relaying denied", Severity.POLICY),
+        ("5.1.1", "550 5.1.1 unknown, see our policy", Severity.HARD),  # a code says what it is
+        ("5.2.2", "552 full, see our policy", Severity.SOFT),
         ("5.1.1", "550 5.7.1 blocked", Severity.POLICY),
         ("5.2.2", "550 5.1.1 gone", Severity.SOFT),
         ("5.0.0", "host 5.1.1.9 said no", Severity.SOFT),  # an address of the network, no code
@@ -157,6 +162,7 @@ def test_status_and_diagnostic(status, diagnostic, severity):
         (Reply(552, "5.2.2", "full"), Severity.SOFT),
         (Reply(452, "4.2.2", "full"), Severity.SOFT),
         (Reply(550, "", "no"), Severity.SOFT),
+        (Reply(550, "", "Blocked by our DNSBL"), Severity.POLICY),
         (Reply(550, "5.7.1", "no"), Severity.POLICY),
         (Reply(554, "", "no"), Severity.POLICY),
         (Reply(554, "5.4.7", "expired"), Severity.POLICY),
@@ -216,7 +222,12 @@ recipients after more than 24 hours on the queue on mx.example.
 The address to which the message has not yet been delivered is:
 
   anna@example.org
-    Delay reason: 450 4.2.2 mailbox full
+    Delay reason: SMTP error from remote mail server after RCPT TO:<anna@example.org>:
+    450 4.2.2 mailbox full
+
+No action is required on your part. Delivery attempts will continue for
+some time. Eventually the mail delivery software will give up,
+and when that happens, the message will be returned to you.
 """
 SENDMAIL_DELAY = b"""From: Mail Delivery Subsystem <MAILER-DAEMON@mx.example>
 Subject: Warning: could not send message for past 4 hours
