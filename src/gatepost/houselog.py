@@ -145,6 +145,15 @@ def observing(streams: Sequence[str]) -> None:
 # Store and disk
 
 
+def nobody_on_record(where: str) -> None:
+    """The ledger is empty: so it is at first, or where a disk is not mounted or a path is wrong."""
+    _log.warning(
+        "nothing is on record yet, so bulk mail goes to nobody: if that is wrong, this is another "
+        "store than the one before; look at data_dir, and whether its disk is mounted",
+        store=where,
+    )
+
+
 class _StoreTrouble:
     """What was said of the store's trouble, and when: mail by mail it would drown the rest."""
 

@@ -282,10 +282,16 @@ def test_who_is_not_root_cannot_become_another(stopped):
     assert "only root can become daemon" in text
 
 
-def test_to_run_as_root_is_warned_of(tmp_path):
+def test_to_run_as_root_is_warned_of_and_so_is_an_empty_store(tmp_path):
     gateway = Program(tmp_path, upstream_port=1)
     with gateway:
         wait_until(lambda: "running as root" in gateway.log(), gateway)
+        assert "nothing is on record yet, so bulk mail goes to nobody" in gateway.log()
+    before = gateway.log()
+    gateway.record({"anna@example.org": [granted()]})
+    with gateway:
+        wait_until(lambda: gateway.log().count("running as root") == 2, gateway)
+        assert "nothing is on record" not in gateway.log().removeprefix(before)
 
 
 def test_a_serving_process_leaves_no_core_and_cannot_be_looked_into():

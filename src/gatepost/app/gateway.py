@@ -58,9 +58,11 @@ from gatepost.store import campaigns, content
 from gatepost.store.bell import Ring
 from gatepost.store.clock import steady
 from gatepost.store.engine import Store, StoreUnavailable, Tx
+from gatepost.store.ledger import is_empty
 from gatepost.store.mailboxes import remember_mailboxes
 from gatepost.store.spool.leases import recover
 from gatepost.store.streams import KnownStream, changed_hands, remember_streams
+from gatepost.store.upkeep import where_is
 from gatepost.web.admin import admin_app
 from gatepost.web.recipients import recipient_app
 from gatepost.web.server import Server, bind
@@ -165,6 +167,10 @@ class Gateway:
         stack.callback(self.store.close)
         self._configure_log()
         await self._remember_streams(self._wiring)
+        if self._leads and await self.store.read(is_empty):
+            houselog.nobody_on_record(
+                where_is(settings.store.url.get_secret_value(), settings.server.data_dir)
+            )
         self.texts = Texts(settings.pages.templates)
         self._ring = LinkKeys(settings.server.data_dir, self.store.keys)
         self.letters = Correspondence(self.texts, lambda: self._wiring, self._ring)

@@ -107,16 +107,19 @@ class Expectation:
 
     def settle(self, number: str) -> None:
         """Remembers the store that was found, or raises `WrongStore`."""
+        self.check(number)
         found = Mark(number, self._where)
-        if not self._known or found == self.mark:
-            return
+        if self._known and found != self.mark:
+            with suppress(OSError):  # the keys are provided by others, who may know
+                remember(self._path.parent, found)
+
+    def check(self, number: str) -> None:
+        """Raises `WrongStore` unless the store that was found may be the one."""
         if self.mark is not None and self.mark.id != number:
             raise WrongStore(
                 f"the store at {self._where} is not the one that these keys belong to, which was "
                 f"last at {self.mark.where}: {_LOOK}; to go on with this one {_remove(self._path)}"
             )
-        with suppress(OSError):  # the keys are provided by others, who may know
-            remember(self._path.parent, found)
 
 
 def _remove(path: Path) -> str:

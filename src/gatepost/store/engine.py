@@ -25,7 +25,6 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.store import belonging, schema
-from gatepost.store.address import without_secrets
 from gatepost.store.adoption import adopt
 from gatepost.store.belonging import Expectation
 from gatepost.store.clock import Clock
@@ -56,7 +55,7 @@ from gatepost.store.trouble import (
     classify,
     exception_for,
 )
-from gatepost.store.upkeep import DATABASE, LOCK, check_log, look_over
+from gatepost.store.upkeep import DATABASE, LOCK, check_log, look_over, where_is
 from gatepost.store.watchdog import Watchdog
 from gatepost.store.writer import Desk, Job, read, write
 
@@ -303,8 +302,7 @@ class Store:
 def _look_first(url: str, data_dir: Path, *, alone: bool) -> Expectation:
     """Looks at what is there before anything is made or opened for writing."""
     path = data_dir / DATABASE
-    where = without_secrets(url) or str(path.resolve())
-    expected = Expectation(data_dir / "keys", where, known=alone)
+    expected = Expectation(data_dir / "keys", where_is(url, data_dir), known=alone)
     if not url:
         check_log(path)
         if not path.exists():

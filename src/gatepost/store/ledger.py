@@ -78,6 +78,11 @@ def head(tx: Tx) -> tuple[int, str]:
     return height, digest.hex()
 
 
+def is_empty(tx: Tx) -> bool:
+    """Whether nothing was ever recorded of anybody: then nobody has consented, nor left."""
+    return tx.connection.execute(select(event.c.id).limit(1)).first() is None
+
+
 def seal(tx: Tx) -> int:
     """Seals up to `MAX_BLOCK` waiting events into one block; how many these were.
 

@@ -22,6 +22,7 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from gatepost.store import schema
+from gatepost.store.address import without_secrets
 from gatepost.store.connection import PATIENCE_SECONDS, postgresql_engine, sqlite_engine
 from gatepost.store.lock import FileLock
 from gatepost.store.trouble import (
@@ -54,6 +55,11 @@ class Condition:
     reachable: str
     octets: int
     gateways: int
+
+
+def where_is(url: str, data_dir: Path) -> str:
+    """Where a store is, for eyes and logs."""
+    return without_secrets(url) or str((data_dir / DATABASE).resolve())
 
 
 @contextmanager

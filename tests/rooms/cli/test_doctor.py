@@ -11,6 +11,7 @@ from gatepost.cli.doctor import domains, machine
 from gatepost.cli.findings import Mark
 from gatepost.cli.names import Names
 from gatepost.flow.transmit.route import Route, Tls
+from gatepost.store.engine import Store
 from gatepost.store.streams import KnownStream, remember_streams
 from support.command import CONFIG, Site
 from support.dkim_keys import KEYS, RECORDS
@@ -122,6 +123,21 @@ def test_without_dns_it_says_that_it_could_not_ask(tmp_path, monkeypatch):
         answer = site.ok("doctor", "--dns", f"127.0.0.1:{server.port}", "--json")
     unasked = [one["about"] for one in answer.json["checks"] if "could not ask" in one["found"]]
     assert unasked == ["SPF of acme.example", "DMARC of acme.example"]
+
+
+def test_a_store_that_is_another_or_gone(tmp_path):
+    """A wrong data_dir, a disk that is not mounted, half of a backup."""
+    site, data = Site(tmp_path), tmp_path / "data"
+    Store.open("", data, alone=True).close()  # as a start does
+    for file in data.glob("gatepost.db*"):
+        file.unlink()
+    with NameServer({}) as server:
+        gone = site.run("doctor", "--dns", f"127.0.0.1:{server.port}")
+        assert not (data / "gatepost.db").exists()
+        Store.open("", data).close()
+        another = site.run("doctor", "--dns", f"127.0.0.1:{server.port}")
+    assert "store: there is no store yet at" in gone.out
+    assert "is not the one that these keys belong to" in another.out
 
 
 def test_a_store_that_is_away(tmp_path):

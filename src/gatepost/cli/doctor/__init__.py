@@ -36,8 +36,10 @@ def _examine(desk: Desk, server: str | None) -> Iterator[Finding]:
 
     wiring = wire(desk.settings)
     yield Finding(Mark.GOOD, "configuration", f"{desk.path} has no errors")
-    yield machine.store(desk)
-    yield from machine.streams(desk, wiring.policy.streams.values())
+    store = machine.store(desk)
+    yield store
+    if store.mark in (Mark.GOOD, Mark.OPEN):
+        yield from machine.streams(desk, wiring.policy.streams.values())
     yield machine.disk(desk.settings)
     for route in wiring.routes.values():
         yield machine.upstream(route)

@@ -10,6 +10,7 @@ import shutil
 import ssl
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urlsplit
 
 import aiosmtplib
@@ -20,8 +21,9 @@ from gatepost.config import Settings
 from gatepost.flow.transmit.client import NoConnectionError, connect
 from gatepost.flow.transmit.route import Route, Timeouts, Tls
 from gatepost.mail.stream import Stream
-from gatepost.store import upkeep
+from gatepost.store import ledger, upkeep
 from gatepost.store.address import is_exposed
+from gatepost.store.belonging import Expectation, WrongStore, identify
 from gatepost.store.engine import StoreDamaged, StoreUnavailable
 from gatepost.store.streams import KnownStream, changed_hands
 
@@ -35,8 +37,14 @@ def store(desk: Desk) -> Finding:
     url, folder = desk.settings.store.url.get_secret_value(), desk.settings.server.data_dir
     try:
         whole = upkeep.look_over(url, folder, _STORE_SECONDS)
+        expected = Expectation(folder / "keys", upkeep.where_is(url, folder), known=True)
+        if not url and not (folder / upkeep.DATABASE).exists():
+            expected.refuse_empty()
         with desk.store() as opened:
-            opened.read_now(lambda tx: tx.now_ms)
+            expected.check(opened.write_now(partial(identify, mark=expected.mark)))
+            empty = "; nothing is on record yet" if opened.read_now(ledger.is_empty) else ""
+    except WrongStore as error:
+        return Finding(Mark.BAD, "store", str(error))
     except StoreDamaged as error:
         return Finding(Mark.AWAY, "store", str(error))
     except StoreUnavailable as error:
@@ -48,7 +56,8 @@ def store(desk: Desk) -> Finding:
             "most",
         )  # fmt: skip
     seen = "" if whole else "; too large to be read through: `gatepost store status --check`"
-    return Finding(Mark.GOOD, "store", f"{'PostgreSQL' if url else 'SQLite'}, {folder}{seen}")
+    engine = "PostgreSQL" if url else "SQLite"
+    return Finding(Mark.GOOD, "store", f"{engine}, {folder}{empty}{seen}")
 
 
 def streams(desk: Desk, configured: Iterable[Stream]) -> Iterator[Finding]:
