@@ -173,9 +173,10 @@ class Composer:
 
 def _list_id(stream: Stream, sender: Sender) -> str:
     """A List-Id that stays the same as long as stream and link host do (R2919-3)."""
-    host = sender.public_url.partition("://")[2].partition("/")[0].partition(":")[0].strip("[]")
+    host = sender.public_url.partition("://")[2].partition("/")[0].partition(":")[0]
     label = "".join(c if c.isalnum() and c.isascii() else "-" for c in stream.name.lower())
-    namespace = host if not host.replace(".", "").isdigit() and ":" not in host else "localhost"
+    is_name = not host.startswith("[") and not host.replace(".", "").isdigit()
+    namespace = host if is_name else "localhost"
     return f"{label}.{namespace}"[:250]
 
 

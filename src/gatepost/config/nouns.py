@@ -11,6 +11,7 @@ from datetime import timedelta
 from gatepost.config.parties import ClientSettings, SenderSettings, StreamSettings
 from gatepost.config.settings import Settings
 from gatepost.consent.bases import Bases
+from gatepost.mail.address import parse
 from gatepost.mail.client import Client
 from gatepost.mail.placeholder import FOREIGN, MEANINGS, Spellings
 from gatepost.mail.sender import Sender
@@ -92,11 +93,16 @@ def _sender(name: str, given: SenderSettings, public_url: str) -> Sender:
         from_names=given.from_names,
         upstream=given.upstream,
         bounce_domain=given.bounce_domain,
-        unsubscribe_mailto=given.unsubscribe_mailto,
+        unsubscribe_mailto=_in_ascii(given.unsubscribe_mailto),
         mail_from=given.mail_from,
         accent=given.accent,
         unsubscribe_notice=given.unsubscribe_notice,
     )
+
+
+def _in_ascii(address: str) -> str:
+    """An address with its domain in A-labels, "" as it is: it goes into a header and a URL."""
+    return f"{address.rpartition('@')[0]}@{parse(address).domain}" if address else ""
 
 
 def _client(name: str, given: ClientSettings) -> Client:

@@ -97,6 +97,23 @@ def test_a_new_configuration_gives_new_footers(configuration):
     assert not footer_says(b"Monthly newsletter")
 
 
+@pytest.mark.parametrize(
+    ("config", "copy"),
+    [
+        ("leave@ö.example", b"leave@xn--nda.example"),
+        ("a%b&c?d@b.example", b"a%25b%26c%3Fd@b.example"),
+    ],
+)
+def test_an_address_to_leave_by_stands_in_a_url(configuration, config, copy):
+    mailbox = f'unsubscribe_mailto = "{config}"\n\n[[smtp]]\nport = 2526\nrole = "returns"\n'
+    changes = (ACME, ACME + mailbox), ("127.0.0.1:8025", "[::1]:8025")
+    make, _ = composer(configuration("Monthly newsletter", *changes))
+    given = submission()
+    (made,) = make(given, scan(HEADER + b"Hello\r\n")).copies(rows(given, 1), AT)
+    assert b">, <mailto:" + copy + b"?subject=" in made.content
+    assert b"List-Id: <newsletter.localhost>\r\n" in made.content
+
+
 @pytest.mark.parametrize("gone", GONE)
 def test_bulk_mail_goes_with_the_words_of_its_stream_and_sender_or_not_at_all(configuration, gone):
     """It was decided before a reload: without them it would be mail that nobody can leave."""

@@ -48,6 +48,7 @@ unsubscribe_mailto = "leave@acme.example"
 
 [senders.beta]
 from = ["@beta.example"]
+unsubscribe_mailto = "Leave%us@bokhandlarförening.example"
 
 [streams.news]
 kind = "bulk"
@@ -126,6 +127,7 @@ def test_senders(settings):
     assert acme.public_url == "https://mail.acme.example"
     assert (acme.upstream, acme.bounce_domain) == ("fast", "bounce.acme.example")
     assert acme.unsubscribe_mailto == "leave@acme.example"
+    assert beta.unsubscribe_mailto == "Leave%us@xn--bokhandlarfrening-9zb.example"
     assert (acme.contact, acme.privacy_url) == (
         "kontakt@acme.example",
         "https://acme.example/privacy",

@@ -34,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     duties.returns_have_a_listener,
     duties.verp_has_a_domain,
     duties.letters_come_from_the_sender,
+    duties.ways_out_fit_into_a_header,
     duties.dkim_keys_can_sign,
     duties.releases_come_before_the_end,
     duties.confirmations_come_before_the_end,

@@ -5,6 +5,7 @@ In: settings. Out: complaints. Numbers such as ME-3 are those of REQUIREMENTS.
 *Fails:* never; checks yield complaints.
 """
 
+import re
 from collections.abc import Iterator
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -19,6 +20,8 @@ from gatepost.consent.bases import Bases
 from gatepost.mail.address import parse
 from gatepost.store.private import cure, why_open
 
+_LINK_BASE = re.compile(r"[A-Za-z0-9._~:/\[\]%@-]+")
+_MAILTO = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
 MIN_RSA_BITS = 1024  # RFC 8301 §3.2 (RK-1)
 
 
@@ -96,6 +99,27 @@ def letters_come_from_the_sender(settings: Settings) -> Iterator[Complaint]:
                 path=path,
                 what="has letters that many mail servers do not take",
                 cure="write an address in ASCII",
+            )
+
+
+def ways_out_fit_into_a_header(settings: Settings) -> Iterator[Complaint]:
+    """List-Unsubscribe is one line of plain ASCII (R8058-1, R2369-7)."""
+    links: dict[tuple[str, ...], str] = {("server", "public_url"): settings.server.public_url}
+    for name, party in settings.senders.items():
+        links["senders", name, "public_url"] = party.public_url
+    for path, link in links.items():
+        if link and not _LINK_BASE.fullmatch(link):
+            yield Complaint(
+                path=path,
+                what="has a character that a link in a header cannot have",
+                cure="keep to letters, digits and . _ ~ - % / in its path",
+            )
+    for name, sender in to_senders(settings).items():
+        if sender.unsubscribe_mailto and not _MAILTO.fullmatch(sender.unsubscribe_mailto):
+            yield Complaint(
+                path=("senders", name, "unsubscribe_mailto"),
+                what="has letters that many mail servers do not take",
+                cure="write an address in ASCII, without quotes and brackets",
             )
 
 

@@ -24,7 +24,7 @@ _FIELDS = re.compile(
     rb"(?:[!-9;-~]+:[ \t][^\r\n\0]*(?:\r\n[ \t][^\r\n\0]*[^ \t\r\n\0][^\r\n\0]*)*\r\n)*"
 )
 _LIST_ID = re.compile(r"(?:[ -;=?-~]* )?<[A-Za-z0-9._-]+>")  # R2919-1
-_ADDRESS = re.compile(r"[A-Za-z0-9!#$'*+/=^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,255}")
+_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,255}")
 _LINE = re.compile(r"[ -~]*")
 
 
