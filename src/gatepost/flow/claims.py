@@ -92,7 +92,7 @@ class Claims:
         """Something may be due in the store."""
         self._wake.set()
 
-    def know(self, submission: Submission) -> bool:
+    def knows(self, submission: Submission) -> bool:
         """Whether the mail can go as what it was taken for, by the configuration in force."""
         return _is_known(self._policy(), submission)
 

@@ -213,7 +213,7 @@ class Outbound:
         fresh = self._queue.fresh
         if not self._queue.may_begin(tag.rows) or tag.decided_at < fresh.begins:
             return False
-        if tag.decided_at < self._configured_at and not self._claims.know(tag.rows[0].submission):
+        if tag.decided_at < self._configured_at and not self._claims.knows(tag.rows[0].submission):
             return False
         return fresh.is_quiet or not any(
             fresh.stops(
