@@ -486,6 +486,24 @@ def test_tokens_are_checked():
             apply(made, {**TOKENS, Slot.MAILTO: bad})
 
 
+@pytest.mark.parametrize("encoding", ["7bit", "quoted-printable", "base64"])
+def test_a_copy_that_is_sent_on_as_a_mailing_leaves_nobody_elses_link(encoding):
+    web = part(encode(HTML, "utf-8", encoding), "text/html; charset=utf-8", encoding)
+    got = copy_of(multipart("alternative", PLAIN, web))
+    assert all(UNSUBSCRIBE in text for text in texts(got))
+    tokens = {slot: octets.swapcase()[::-1] for slot, octets in TOKENS.items()}
+    again = copy_of(got, tokens=tokens)
+    theirs = {slot: octets.decode() for slot, octets in tokens.items()}
+    assert len(texts(again)) == 2
+    for text in texts(again):
+        assert UNSUBSCRIBE not in text
+        assert TOKENS[Slot.PREFERENCES].decode() not in text
+        assert theirs[Slot.UNSUBSCRIBE] in text
+        assert theirs[Slot.PREFERENCES] in text
+    longer = message(f"{LEAVE}x https://other.example/u/{UNSUBSCRIBE}".encode())
+    assert body_of(copy_of(longer)).startswith(body_of(longer).rstrip())
+
+
 def test_two_recipients_differ_in_their_tokens_only():
     raw = multipart(
         "alternative",

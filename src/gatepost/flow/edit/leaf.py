@@ -155,7 +155,7 @@ def _word_edits(leaf: Leaf, data: bytes, charset: Charset, bulk: BulkTreatment) 
     html = leaf.part.media != PLAIN
     found = [
         (start, stop, name)
-        for start, stop, name in find_placeholders(data, bulk.placeholders)
+        for start, stop, name in find_placeholders(data, bulk.placeholders, bulk.links)
         if charset.is_ascii_at(data, start)
     ]
     edits = [

@@ -1,8 +1,9 @@
 """Where placeholders stand in a body, however a composing tool wrote them down.
 
-Composing tools change what is typed: a
-scheme is put before what looks like a host, signs become percent-encoded or references, blanks
-come in and lines are broken. All of that is still the placeholder.
+Composing tools change what is typed: a scheme is put before what looks like a host, signs become
+percent-encoded or references, blanks come in and lines are broken. All of that is still the
+placeholder. So is a link of ours with a token: whoever makes a mailing of a copy that came to
+himself must not send his own link to everybody.
 
 In: the decoded content of a part. Out: where placeholders stand in it and what they mean.
 
@@ -17,6 +18,8 @@ from functools import lru_cache
 
 from gatepost.mail.placeholder import MEANINGS, Spellings
 
+Links = Sequence[tuple[str, int, str]]  # (what stands before the token, its octets, meaning)
+
 _OWN = tuple(
     (opening + name + closing, name)
     for name in MEANINGS
@@ -26,6 +29,7 @@ _SIGN = re.compile(r"[^\sA-Za-z0-9_]")
 _TOKEN = re.compile(r"[A-Za-z0-9_]+|[^\sA-Za-z0-9_]")
 _BLANKS = r"(?:[ \t]|\r?\n|%20|&nbsp;){0,4}"
 _LOOK_BACK = 128  # octets; no placeholder has more before its longest word
+_TOKEN_RUN = re.compile(rb"[A-Za-z0-9_-]+")
 _SCHEME = re.compile(rb"(?:^|[^A-Za-z0-9])(https?://)\Z", re.IGNORECASE)
 _NAMED = {
     "<": "lt", ">": "gt", "&": "amp", '"': "quot", "{": "lcub", "}": "rcub", "[": "lsqb",
@@ -33,8 +37,10 @@ _NAMED = {
 }  # fmt: skip
 
 
-def find_placeholders(data: bytes, further: Spellings = ()) -> list[tuple[int, int, str]]:
-    """Start, stop and meaning of each placeholder, our own and `further` ones.
+def find_placeholders(
+    data: bytes, further: Spellings = (), links: Links = ()
+) -> list[tuple[int, int, str]]:
+    """Start, stop and meaning of each placeholder, our own and `further` ones, and of `links`.
 
     Looked for by their longest word, which is nearly always absent; linear in the size.
     """
@@ -46,7 +52,17 @@ def find_placeholders(data: bytes, further: Spellings = ()) -> list[tuple[int, i
         for shape in shapes
         if (place := shape.around(data, at, at + len(word)))
     ]
+    for base, octets, meaning in links:
+        found += [(*place, meaning) for place in _links(data, base.encode(), octets)]
     return list(_apart(sorted(found, key=lambda one: (one[0], -one[1]))))
+
+
+def _links(data: bytes, base: bytes, octets: int) -> Iterator[tuple[int, int]]:
+    """Where `base` is followed by a token of so many octets."""
+    for at in _places(data, base):
+        token = _TOKEN_RUN.match(data, at + len(base))
+        if token and token.end() - token.start() == octets:
+            yield at, token.end()
 
 
 def _places(lowered: bytes, word: bytes) -> Iterator[int]:

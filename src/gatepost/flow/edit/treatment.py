@@ -88,6 +88,14 @@ class BulkTreatment:
             _require("token_octets", 0 < octets <= MAX_SLOT_OCTETS)
 
     @property
+    def links(self) -> tuple[tuple[str, int, str], ...]:
+        """What links of ours look like, and the placeholder that each was (`Links`)."""
+        return (
+            (self.unsubscribe_base, self.token_octets, "unsubscribe_url"),
+            (self.preferences_base, self.token_octets, "preferences_url"),
+        )
+
+    @property
     def list_id_value(self) -> str:
         """The value of List-Id, with its brackets."""
         return self.list_id if "<" in self.list_id else f"<{self.list_id}>"
