@@ -14,8 +14,9 @@ handed on to the sender's contact, whole, in the same transaction, so that nothi
 (RA-6).
 
 *Fails:* a store out of reach is `451 4.4.3`. Mail for a person is refused where its sender has
-no contact, or one that would bring it back here; beyond 20 an hour from one network, or 200 to
-one contact, it is put off (`450 4.7.0`); a malformed report then counts without being shown.
+no contact, or one that would bring it back here; beyond 20 an hour from one network (a private
+one is not told apart), or 200 to one contact, it is put off (`450 4.7.0`); a malformed report
+then counts without being shown.
 *Known limits:* reports are not authenticated beyond their token: whoever holds a copy of a
 mail can leave by it as well. One reply answers for all recipients: it is `250` if the mail was
 of use for any of them.
@@ -24,6 +25,7 @@ of use for any of them.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from typing import assert_never
 
 from gatepost import houselog, maillog
@@ -64,6 +66,14 @@ TAKEN = Reply(250, "2.0.0", "Taken")
 TOO_MUCH = Reply(450, "4.7.0", "Too much mail for people, try later")
 FROM_NETWORK = 20, 3600.0  # mails for people from one network, within seconds
 TO_CONTACT = 200, 3600.0
+# Where the server in front of us is, behind which all the world looks alike.
+_NEAR = [
+    ip_network(network)
+    for network in (
+        "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16",
+        "100.64.0.0/10", "::1/128", "fc00::/7", "fe80::/10",
+    )
+]  # fmt: skip
 NOBODY = Reply(550, "5.2.1", "Nobody reads this mailbox")
 
 Notify = Callable[[Tx, Claim, KnownStream, str, Address], Address | None]
@@ -230,8 +240,11 @@ class Returns:
         contacts = {errand.sender.contact for errand in errands if errand.sender}
         if not contacts:
             return True
-        network = network_of(peer_address(arrival.peer))
-        return self._from_network.allows(network) and all(map(self._to_contact.allows, contacts))
+        peer = peer_address(arrival.peer)
+        told_apart = not any(peer in network for network in _NEAR)
+        if told_apart and not self._from_network.allows(network_of(peer)):
+            return False
+        return all(map(self._to_contact.allows, contacts))
 
     def _within_pace(self, arrival: Arrival, errand: Errand) -> Errand:
         """A malformed report is the same as any; that people see it as well has a limit."""

@@ -55,6 +55,18 @@ async def test_a_network_writes_to_people_twenty_times_an_hour(tmp_path, monkeyp
         assert len(letters) == 4
 
 
+async def test_behind_a_server_of_ours_strangers_do_not_silence_each_other(
+    tmp_path, monkeypatch, from_peer
+):
+    """As in the guide for Postfix: who asks to leave in words would wait for whoever floods."""
+    monkeypatch.setattr(returns, "FROM_NETWORK", (1, 3600.0))
+    async with station(tmp_path) as here:
+        for number, peer in enumerate(("127.0.0.1", "127.0.0.1", "10.1.2.3", "10.1.2.3")):
+            from_peer["peer"] = peer
+            reply = await here.send(LETTER % number, f"abuse@{HOST}", mail_from="jo@x.example")
+            assert reply.status == "250 2.0.0"
+
+
 async def test_a_contact_is_written_to_so_often_whoever_writes(tmp_path, monkeypatch, from_peer):
     monkeypatch.setattr(returns, "TO_CONTACT", (2, 3600.0))
     async with station(tmp_path) as here:
