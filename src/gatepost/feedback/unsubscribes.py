@@ -7,6 +7,8 @@ may stand around it, and case may be lost on the way.
 *Fails:* never.
 """
 
+from itertools import pairwise
+
 from gatepost.feedback.marks import marks_in
 from gatepost.mail.fields import decode_words
 from gatepost.mail.message import Message
@@ -25,8 +27,13 @@ _PROGRAMS = frozenset({
 def tokens_in_subject(message: Message) -> tuple[str, ...]:
     """What may be tokens in the subject, a folded one put together again."""
     subject = decode_words(message.value("subject"))
-    whole = marks_in(subject).addresses
-    return whole or marks_in(subject.replace(" ", "").replace("\t", "")).addresses
+    words = subject.split()
+    joined = ("".join(pair) for pair in pairwise(words))  # what was written before it stands apart
+    return (
+        marks_in(subject).addresses
+        or marks_in(*joined).addresses
+        or marks_in("".join(words)).addresses
+    )
 
 
 def is_automatic(message: Message, mail_from: str) -> bool:

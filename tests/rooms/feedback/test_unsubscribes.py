@@ -20,6 +20,9 @@ TOKEN = Ring({1: b"k" * 32}, 1).seal_for_address(Purpose.MAILTO, Claim(12, 34, 5
         f"=?utf-8?q?{TOKEN}?=",
         f"=?utf-8?q?{TOKEN[:30]}?=\n =?utf-8?q?{TOKEN[30:]}?=",
         f"{TOKEN[:40]}\n {TOKEN[40:]}",
+        f"Unsubscribe {TOKEN[:40]}\n {TOKEN[40:]}",
+        f"Re: please stop {TOKEN[:40]}\n\t{TOKEN[40:]} thank you",
+        f"{TOKEN[:20]}\n {TOKEN[20:40]}\n {TOKEN[40:]}",
     ],
 )
 def test_the_token_in_the_subject(subject):
