@@ -504,6 +504,15 @@ def test_a_copy_that_is_sent_on_as_a_mailing_leaves_nobody_elses_link(encoding):
     assert body_of(copy_of(longer)).startswith(body_of(longer).rstrip())
 
 
+def test_a_line_that_begins_like_a_delimiter_does_not_become_one():
+    raw = multipart("mixed", part(b"<p>\r\n--=_b</html>", "text/html"), FILE)
+    copy = copy_of(raw)
+    assert [p.get_content_type() for p in read(copy).walk()] == [
+        "multipart/mixed", "text/html", "text/plain",
+    ]  # fmt: skip
+    assert LEAVE in texts(copy)[0]
+
+
 def test_two_recipients_differ_in_their_tokens_only():
     raw = multipart(
         "alternative",

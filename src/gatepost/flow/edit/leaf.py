@@ -191,7 +191,9 @@ def _footer_edit(data: bytes, bulk: BulkTreatment, *, html: bool) -> _WordEdit:
     place = footer_place(data) if html else len(data)
     ended = data.endswith(b"\n")
     if place < len(data):
-        before, after = "\n", "\n"
+        line = data.rfind(b"\n", 0, place) + 1
+        # a line must not come to look like a delimiter
+        before, after = "" if data.startswith(b"--", line) else "\n", "\n"
     else:
         gap = "" if html else "\n"  # an empty line before a text footer
         before = "" if not data else gap if ended else "\n" + gap
