@@ -71,6 +71,7 @@ def _opened(url: str, data_dir: Path, *, writes: bool) -> Iterator[Engine]:
     if url:
         engine = postgresql_engine(url, writes=writes)
     else:
+        check_log(path)
         engine = sqlite_engine(path, writes=True) if writes else _read_only(path)
     try:
         yield engine

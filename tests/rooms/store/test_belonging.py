@@ -8,7 +8,7 @@ import pytest
 from gatepost.store import belonging, link_keys
 from gatepost.store.belonging import MARK, WrongStore
 from gatepost.store.engine import KeysError, Store, StoreDamaged
-from gatepost.store.upkeep import DATABASE
+from gatepost.store.upkeep import DATABASE, look_over
 
 
 def serve(url, folder):
@@ -103,6 +103,8 @@ def test_the_log_of_another_database_is_not_written_into_a_backup(tmp_path, alon
     octets = path.read_bytes()
     with pytest.raises(StoreDamaged, match=r"remove .*-wal and gatepost\.db-shm"):
         Store.open("", path.parent, alone=alone)
+    with pytest.raises(StoreDamaged, match=r"remove .*-wal and gatepost\.db-shm"):
+        look_over("", path.parent)
     assert path.read_bytes() == octets
     log.unlink()
     Store.open("", path.parent, alone=alone).close()
