@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.flow.edit.html import footer_place, visible_text
+from gatepost.flow.edit.html import footer_place, shown_among, visible_text
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,28 @@ def test_the_place_is_never_inside_a_comment_or_script(document):
 )
 def test_visible_text(document, words):
     assert " ".join(visible_text(document).split()) == words
+
+
+@pytest.mark.parametrize(
+    ("before", "is_shown"),
+    [
+        ("<p>", True),
+        ("<p>" + "word " * 5000 + "<br>", True),
+        ('<img alt="', False),
+        (f'<img src="data:image/png;base64,{"A" * 20_000}" alt="', False),
+        ('<a href="', True),
+        (f"<p>{'x' * 20_000}", False),  # not known, and a footer more is better than none
+    ],
+)
+def test_a_placeholder_is_shown_in_text_and_in_links(before, is_shown):
+    document = f'<body>{before}{{{{unsubscribe_url}}}}"></body>'.encode()
+    at = document.index(b"{{")
+    assert shown_among(document, [at]) == ({at} if is_shown else set())
+
+
+def test_a_great_many_placeholders_are_looked_at_once_each():
+    """However far away the tag before them is: this took a minute."""
+    filler = b"{{unsubscribe_url}}" + b" " * 81
+    document = b"<p>" + filler * 200_000
+    places = range(3, len(document), len(filler))
+    assert len(shown_among(document, places)) < 200

@@ -29,6 +29,7 @@ _COMMENT_END = re.compile(rb"--!?>")
 _TAG = re.compile(r"<[^<>]*>")
 _TAG_START = re.compile(rb"<[a-z/!?]", re.IGNORECASE)
 _VALUE_OCTETS = 4000
+_TAG_OCTETS = 16 * 1024  # that are looked through for each place: there may be many
 _LINK = re.compile(rb"<(?:a|area)\s", re.IGNORECASE)
 
 
@@ -144,7 +145,10 @@ def _shown(data: bytes) -> Iterator[tuple[int, int]]:
 
 def _can_be_seen(data: bytes, start: int, at: int) -> bool:
     """Whether octet `at` of the stretch that begins at `start` is text, or in a link's tag."""
-    tag = data.rfind(b"<", start, at)
-    if tag < 0 or data.find(b">", tag, at) >= 0 or not _TAG_START.match(data, tag):
+    least = max(start, at - _TAG_OCTETS)
+    tag = data.rfind(b"<", least, at)
+    if tag < 0:  # in a longer tag, perhaps: words too many do no harm
+        return least == start or data.rfind(b">", least, at) >= 0
+    if data.find(b">", tag, at) >= 0 or not _TAG_START.match(data, tag):
         return True
     return bool(_LINK.match(data, tag))
