@@ -115,6 +115,8 @@ def test_a_stream_without_a_sender_is_not_looked_at():
         (["To: a@x.example <a@x.example>"], ["a@x.example", "b@x.example"], ["b"]),
         (["To: news@acme.example <news@acme.example>"], ["a@x.example", "b@x.example"], []),
         (["To: Dear readers"], ["a@x.example", "b@x.example"], []),
+        (["To: Anna@Home <a@x.example>"], ["a@x.example"], []),
+        (["To: " + "a" * 2**20], ["a@x.example"], []),  # not for hours
         (["Resent-To: a@x.example", "Resent-Cc: b@x.example"], ["a@x.example"], ["a"]),
     ],
 )
