@@ -60,6 +60,7 @@ def test_a_store_of_an_older_program_is_taken_for_the_one_that_was_left(store_ur
     serve(store_url, tmp_path)
     with Store.open(store_url, tmp_path) as store:
         store.write_now(lambda tx: tx.cursor.execute("DELETE FROM meta WHERE name = 'store.id'"))
+    Store.open(store_url, tmp_path).close()  # after a restore commands come first
     serve(store_url, tmp_path)
 
 
