@@ -262,9 +262,17 @@ def test_root_gives_nothing_away_that_a_link_leads_to(stopped):
     data, user = stopped.folder / "data", pwd.getpwnam(USER)
     data.mkdir(mode=0o700)
     os.chown(data, user.pw_uid, user.pw_gid)
-    (data / "serve.lock").symlink_to(stopped.folder / "roots")
-    with only_instance(data):
-        assert (stopped.folder / "roots").stat().st_uid == 0
+    roots = stopped.folder / "roots"
+    roots.touch()
+    (data / "serve.lock").symlink_to(roots)
+    stopped.become(USER)
+    code, text = refused(stopped)
+    assert (code, "serve.lock" in text) == (3, True)
+    (data / "serve.lock").unlink()
+    (data / "serve.lock").hardlink_to(roots)
+    code, text = refused(stopped)
+    assert (code, "another name elsewhere" in text) == (2, True)
+    assert roots.stat().st_uid == 0
 
 
 def test_a_folder_of_somebody_else_where_a_gateway_may_run(stopped):

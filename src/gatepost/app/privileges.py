@@ -19,6 +19,7 @@ import grp
 import os
 import pwd
 import resource
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -109,9 +110,22 @@ def become(account: Account) -> None:
 
 
 def hand_over(path: Path | int, account: Account | None) -> None:
-    """Give what was just made to `account`. Raises `OSError`."""
-    if account is not None:
-        os.chown(path, account.uid, account.gid)
+    """Gives what was just made to `account`, but nothing that a link of theirs leads to.
+
+    Raises `OSError` and `PrivilegesError`.
+    """
+    if account is None:
+        return
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    made = path if isinstance(path, int) else os.open(path, flags)
+    try:
+        found = os.fstat(made)
+        if not stat.S_ISDIR(found.st_mode) and found.st_nlink > 1:
+            raise PrivilegesError(f"a file in data_dir has another name elsewhere: {path}")
+        os.fchown(made, account.uid, account.gid)
+    finally:
+        if made != path:
+            os.close(made)
 
 
 def prepare_folder(data_dir: Path, account: Account) -> None:
@@ -121,7 +135,7 @@ def prepare_folder(data_dir: Path, account: Account) -> None:
     """
     if not data_dir.exists() or not any(data_dir.iterdir()):
         make_private_folder(data_dir)
-        hand_over(data_dir, account)
+        hand_over(data_dir.resolve(), account)
     for path in _owned(data_dir):
         owner = path.stat().st_uid
         if owner != account.uid:

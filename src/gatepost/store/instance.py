@@ -43,7 +43,9 @@ def only_instance(data_dir: Path) -> Iterator[int]:
 
 def _lock_file(data_dir: Path) -> TextIO:
     try:
-        return os.fdopen(open_own(data_dir / SERVE_LOCK, os.O_WRONLY | os.O_APPEND), "a")
+        # Root may give it away: no link to another file is followed.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
+        return os.fdopen(open_own(data_dir / SERVE_LOCK, flags), "a")
     except PermissionError as error:
         raise OSError(
             f"{data_dir} may be used by {_owner(data_dir)} only: run as that user, unless a "
