@@ -135,7 +135,8 @@ def _judge_codes(status: str, words: str) -> Severity | None:
     """
     codes = [status, *(found.group() for found in _CODE.finditer(words))]
     votes = [vote for vote in map(_judge_code, codes) if vote]
-    if Severity.POLICY in votes or (not votes and _REFUSES_US.search(words)):
+    said = "" if votes else _ADDRESS.sub("", words[: 4 * MAX_TEXT])  # anybody's name is no reason
+    if Severity.POLICY in votes or _REFUSES_US.search(said):
         return Severity.POLICY
     return next(iter(votes), None)
 

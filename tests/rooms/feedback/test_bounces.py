@@ -141,6 +141,7 @@ def test_the_table(status, severity):
         ("5.0.0", "550 Administrative prohibition", Severity.POLICY),  # Exim's usual words
         ("", "550 Spam detected", Severity.POLICY),
         ("5.0.0", "550 relaying denied", Severity.POLICY),
+        ("5.0.0", "550 <policy@spam.example>: User unknown", Severity.SOFT),  # only their name
         ("5.1.1", "550 5.1.1 unknown, see our policy", Severity.HARD),  # a code says what it is
         ("5.2.2", "552 full, see our policy", Severity.SOFT),
         ("5.1.1", "550 5.7.1 blocked", Severity.POLICY),
