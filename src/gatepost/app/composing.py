@@ -151,6 +151,7 @@ class Composer:
 
     def _make_bulk(self, wiring: Wiring, stream: Stream, sender: Sender) -> BulkTreatment:
         base = sender.public_url.rstrip("/")
+        others = {one.public_url.rstrip("/") for one in wiring.policy.senders.values()}
         footer = self._texts.footer(stream, sender, stream.language)
         identity = self._texts.identity(sender, stream.language)
         return BulkTreatment(
@@ -168,6 +169,11 @@ class Composer:
             feedback_id=f"{stream.name}:{sender.name}:gatepost",
             footer_always=stream.footer_always,
             placeholders=wiring.placeholders,
+            other_links=tuple(
+                (f"{other}/{path}/", meaning)
+                for other in sorted(others - {base, ""})
+                for path, meaning in (("u", "unsubscribe_url"), ("p", "preferences_url"))
+            ),
         )
 
 

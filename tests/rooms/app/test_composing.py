@@ -114,6 +114,19 @@ def test_an_address_to_leave_by_stands_in_a_url(configuration, config, copy):
     assert b"List-Id: <newsletter.localhost>\r\n" in made.content
 
 
+def test_links_of_another_sender_become_those_of_whoever_gets_the_copy(configuration):
+    other = '[senders.beta]\nfrom = ["@beta.example"]\npublic_url = "https://beta.example/way"\n\n'
+    make, _ = composer(configuration("Monthly newsletter", (ACME, other + ACME)))
+    token = b"t" * 49
+    links = [b"https://beta.example/way/u/", b"https://beta.example/way/p/"]
+    body = b" ".join(link + token for link in [*links, b"https://else.example/u/"]) + b"\r\n"
+    given = submission()
+    (made,) = make(given, scan(HEADER + body)).copies(rows(given, 1), AT)
+    assert b"beta.example" not in made.content
+    assert made.content.count(token) == 1
+    assert b" https://else.example/u/" + token in made.content
+
+
 @pytest.mark.parametrize("gone", GONE)
 def test_bulk_mail_goes_with_the_words_of_its_stream_and_sender_or_not_at_all(configuration, gone):
     """It was decided before a reload: without them it would be mail that nobody can leave."""

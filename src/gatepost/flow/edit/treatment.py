@@ -50,8 +50,9 @@ class BulkTreatment:
     copy's token is added. `mailto` is the address for unsubscribing by mail, "" for none; its
     token has `mailto_octets`. `help_url` "" makes List-Help point at the preferences.
     `identity_text` and `identity_html` replace `{{sender_identity}}`. `placeholders` are
-    further spellings with what they mean, such as `("*|UNSUB|*", "unsubscribe_url")`. With
-    `headers_only` no body is touched.
+    further spellings with what they mean, such as `("*|UNSUB|*", "unsubscribe_url")`.
+    `other_links` are bases of links that other senders' copies have, each with what it means.
+    With `headers_only` no body is touched.
     """
 
     list_id: str
@@ -70,6 +71,7 @@ class BulkTreatment:
     footer_always: bool = False
     headers_only: bool = False
     placeholders: Spellings = ()
+    other_links: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("unsubscribe_base", "preferences_base"):
@@ -90,10 +92,12 @@ class BulkTreatment:
     @property
     def links(self) -> tuple[tuple[str, int, str], ...]:
         """What links of ours look like, and the placeholder that each was (`Links`)."""
-        return (
-            (self.unsubscribe_base, self.token_octets, "unsubscribe_url"),
-            (self.preferences_base, self.token_octets, "preferences_url"),
+        bases = (
+            (self.unsubscribe_base, "unsubscribe_url"),
+            (self.preferences_base, "preferences_url"),
+            *self.other_links,
         )
+        return tuple((base, self.token_octets, meaning) for base, meaning in bases)
 
     @property
     def list_id_value(self) -> str:
