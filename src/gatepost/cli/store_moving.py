@@ -46,12 +46,22 @@ def migrate_to(
             moved = moving.move(source, target, keys, progress)
         except moving.TargetTaken as error:
             raise Refusal(f"{target}: {error}", Status.NO) from error
-        belonging.remember(target.data_dir / "keys", Mark(moved.id, str(target)))
+        _remember(target, moved)
     if json:
         show_json(_as_json(source, target, moved))
     else:
         _show(source, target, moved)
     raise typer.Exit(Status.NO if moved.findings else Status.DONE)
+
+
+def _remember(target: moving.End, moved: moving.Moved) -> None:
+    """Has the keys belong to the new store; all is well without, where others provide them."""
+    folder = target.data_dir / "keys"
+    try:
+        belonging.remember(folder, Mark(moved.id, str(target)))
+    except OSError as error:
+        mark = folder / belonging.MARK
+        say(f"{mark}: {error.strerror}; if there is one, remove it before a gateway starts")
 
 
 def _ends(desk: Desk, url: str) -> tuple[moving.End, moving.End]:

@@ -41,6 +41,14 @@ def test_the_store_is_moved_and_the_next_step_told(filled, target):
     assert len(filled.ok("queue", "list", "--json").json) > 0
 
 
+def test_keys_that_cannot_be_written_to_end_no_move(filled, target):
+    """As where others provide them, read-only."""
+    (filled.folder / "data" / "keys" / "store.json").mkdir()
+    answer = filled.ok("store", "migrate-to", target)
+    assert f'url = "{target}"' in answer.out
+    assert "store.json: Is a directory; if there is one, remove it" in answer.err
+
+
 def test_what_was_interrupted_is_no_store_yet_and_goes_on(filled, target, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
