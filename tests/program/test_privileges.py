@@ -22,6 +22,7 @@ import pytest
 import gatepost
 from gatepost.store.instance import only_instance
 from gatepost.store.link_keys import rotate
+from gatepost.store.private import leave_to_owner
 from support import dkim_keys
 from support.certificates import make_certificate
 from support.consents import granted
@@ -272,6 +273,20 @@ def test_root_gives_nothing_away_that_a_link_leads_to(stopped):
     (data / "serve.lock").hardlink_to(roots)
     code, text = refused(stopped)
     assert (code, "another name elsewhere" in text) == (2, True)
+    assert roots.stat().st_uid == 0
+
+
+def test_root_gives_nothing_away_in_a_folder_that_was_exchanged(stopped):
+    """The keys' folder was a link to one of root's while the file was made, and is the user's."""
+    data, user = stopped.folder / "data", pwd.getpwnam(USER)
+    data.mkdir(mode=0o700)
+    os.chown(data, user.pw_uid, user.pw_gid)
+    roots = stopped.folder / "roots"
+    with roots.open("w") as made:
+        with suppress(FileNotFoundError):
+            leave_to_owner(made.fileno(), data / "roots")
+        (data / "roots").hardlink_to(roots)
+        leave_to_owner(made.fileno(), data / "roots")
     assert roots.stat().st_uid == 0
 
 

@@ -118,7 +118,7 @@ def _draft(path: Path, text: str) -> Iterator[Path]:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
-            leave_to_owner(descriptor, path.parent)
+            leave_to_owner(descriptor, draft)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -100,22 +100,34 @@ def open_own(path: Path, flags: int) -> int:
         made = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:  # or a link, which the owner may have laid to a file of root
         return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    leave_to_owner(made, path.parent)
+    leave_to_owner(made, path)
     return made
 
 
-def leave_to_owner(descriptor: int, folder: Path) -> None:
-    """Gives what root has just made in `folder` to its owner. Raises `OSError`."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+def leave_to_owner(descriptor: int, path: Path) -> None:
+    """Gives what root has just made at `path` to the owner of the folder. Raises `OSError`.
+
+    Only what is there and nowhere else: the folder's name may lead elsewhere by now.
+    """
+    if os.geteuid() != 0:
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        made = os.fstat(descriptor)
+        found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+        alone = stat.S_ISDIR(made.st_mode) or made.st_nlink == 1
+        if alone and os.path.samestat(made, found):
+            owner = os.fstat(folder)
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    finally:
+        os.close(folder)
 
 
 def leave_folder_to_owner(made: Path) -> None:
     """Gives a folder that root has just made to the owner of the one it is in. Raises `OSError`."""
     descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        leave_to_owner(descriptor, made.parent)
+        leave_to_owner(descriptor, made)
     finally:
         os.close(descriptor)
 
