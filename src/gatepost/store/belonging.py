@@ -96,9 +96,11 @@ class Expectation:
         self._where = where
         self._known = known
         self.mark = read(folder) if known else None
+        self.is_begun = False
 
     def refuse_empty(self) -> None:
         """No empty store is begun where there was one. Raises `WrongStore`."""
+        self.is_begun = True
         if self.mark is not None:
             raise WrongStore(
                 f"there is no store yet at {self._where}, but these keys belong to one, which was "

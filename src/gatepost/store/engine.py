@@ -170,7 +170,8 @@ class Store:
         store = cls(keys, engines, healths, lock, identity)
         try:
             store.write_now(_check_keys)
-            if alone:  # a command knows no mark, and may be the first to see a restored store
+            # A command knows no mark, and may be the first to see a store that was restored.
+            if alone or expected.is_begun:
                 expected.settle(store.write_now(partial(belonging.identify, mark=expected.mark)))
         except BaseException:
             store.close()
