@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from gatepost.store.address import parameters
 from gatepost.store.belonging import Mark
 from gatepost.store.engine import Store
 from gatepost.store.instance import AlreadyServed, only_instance
-from gatepost.store.keys import StoreKeys
+from gatepost.store.keys import KeysError, StoreKeys
 
 _SHOWN = 20  # findings
 
@@ -106,8 +107,16 @@ def _alone(desk: Desk, source: moving.End) -> Iterator[None]:
 
 
 def _seal(source: moving.End) -> StoreKeys:
-    """Brings the store up to date, so that both ends have one schema and one head."""
+    """Brings the store up to date, so that both ends have one schema and one head.
+
+    It gets an id if no gateway has given it one, or a start on it after the move would take it for
+    a restored backup of the new one.
+    """
+    mark = None
+    with suppress(KeysError):  # that it cannot be read is said when it is to be written
+        mark = belonging.read(source.data_dir / "keys")
     with Store.open(source.url, source.data_dir, create=False) as store:
+        store.write_now(partial(belonging.identify, mark=mark))
         while store.write_now(ledger.seal):
             pass
         return store.keys
