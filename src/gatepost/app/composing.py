@@ -77,8 +77,7 @@ class Composer:
         """Plans the edits of `submission`."""
         wiring = self._wiring()
         taken_for = submission.stream, submission.sender
-        is_bulk = submission.kind is Kind.BULK
-        if submission.stream and not wiring.policy.knows(*taken_for, bulk=is_bulk):
+        if not wiring.policy.knows(*taken_for, submission.kind):
             raise NotConfiguredError(*taken_for)
         stream = wiring.policy.streams.get(submission.stream)
         sender = wiring.policy.senders.get(submission.sender)

@@ -94,7 +94,7 @@ class Claims:
 
     def knows(self, submission: Submission) -> bool:
         """Whether the mail can go as what it was taken for, by the configuration in force."""
-        return _is_known(self._policy(), submission)
+        return self._policy().knows(submission.stream, submission.sender, submission.kind)
 
     def report(self) -> None:
         """Logs what was held since the last report, because it is not configured."""
@@ -155,9 +155,9 @@ class Claims:
 
         def decide(review: Review) -> list[Ruling | None]:
             found.update(row.upstream for row in review.rows)
-            if _is_known(policy, review.submission):
-                return self._decide(policy, review)
             names = review.submission.stream, review.submission.sender
+            if policy.knows(*names, review.submission.kind):
+                return self._decide(policy, review)
             unknown.update((row.id, names) for row in review.rows)
             return [_set_aside(row) for row in review.rows]
 
@@ -231,13 +231,6 @@ def _rests_on_other(recorded: Verdict, now: Verdict) -> bool:
     if recorded.rule != now.rule or recorded.reason is Reason.OVERRIDE:
         return False
     return (recorded.reason, recorded.since) != (now.reason, now.since)
-
-
-def _is_known(policy: Policy, submission: Submission) -> bool:
-    """Whether stream and sender are configured as when it came; a notice of ours has no stream."""
-    taken_for = submission.stream, submission.sender
-    is_bulk = submission.kind is Kind.BULK
-    return not submission.stream or policy.knows(*taken_for, bulk=is_bulk)
 
 
 def _own_ruling(row: Claimed, review: Review) -> Ruling | None:

@@ -25,7 +25,6 @@ of use for any of them.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_network
 from typing import assert_never
 
 from gatepost import houselog, maillog
@@ -45,6 +44,7 @@ from gatepost.mail.envelope import Arrival, Envelope, Recipient
 from gatepost.mail.fields import parse_mailboxes
 from gatepost.mail.letters import confirmation, forwarded
 from gatepost.mail.message import Message, scan
+from gatepost.mail.peer import is_near
 from gatepost.mail.reply import Reply
 from gatepost.mail.sender import Sender
 from gatepost.mail.stream import Stream
@@ -66,14 +66,6 @@ TAKEN = Reply(250, "2.0.0", "Taken")
 TOO_MUCH = Reply(450, "4.7.0", "Too much mail for people, try later")
 FROM_NETWORK = 20, 3600.0  # mails for people from one network, within seconds
 TO_CONTACT = 200, 3600.0
-# Where the server in front of us is, behind which all the world looks alike.
-_NEAR = [
-    ip_network(network)
-    for network in (
-        "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16",
-        "100.64.0.0/10", "::1/128", "fc00::/7", "fe80::/10",
-    )
-]  # fmt: skip
 NOBODY = Reply(550, "5.2.1", "Nobody reads this mailbox")
 
 Notify = Callable[[Tx, Claim, KnownStream, str, Address], Address | None]
@@ -241,8 +233,7 @@ class Returns:
         if not contacts:
             return True
         peer = peer_address(arrival.peer)
-        told_apart = not any(peer in network for network in _NEAR)
-        if told_apart and not self._from_network.allows(network_of(peer)):
+        if not is_near(peer) and not self._from_network.allows(network_of(peer)):
             return False
         return all(map(self._to_contact.allows, contacts))
 

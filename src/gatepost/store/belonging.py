@@ -18,10 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sqlalchemy import delete, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from gatepost.store.hot import compile_once
 from gatepost.store.keys import KeysError, replace
+from gatepost.store.remarks import note_first
 from gatepost.store.tables.ledger import meta
 from gatepost.store.transaction import Tx
 from gatepost.store.trouble import StoreUnavailable
@@ -32,10 +31,6 @@ _LOOK = (
     "look at [store] url and [server] data_dir, whether its disk is mounted, and whether a backup "
     "is to be put in place"
 )
-_CLAIM = {
-    "sqlite": sqlite.insert(meta).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(meta).on_conflict_do_nothing(),
-}
 
 
 class WrongStore(StoreUnavailable):
@@ -71,8 +66,7 @@ def remember(folder: Path, mark: Mark) -> None:
 
 def identify(tx: Tx, mark: Mark | None = None) -> str:
     """The store's id. One that has none yet, of an older program, is taken for that of `mark`."""
-    new = mark.id if mark else secrets.token_hex(8)
-    compile_once(_CLAIM[tx.dialect], tx.dialect).executemany(tx, [{"name": _NAME, "value": new}])
+    note_first(tx, {_NAME: mark.id if mark else secrets.token_hex(8)})
     query = select(meta.c.value).where(meta.c.name == _NAME)
     return str(tx.connection.execute(query).scalar_one())
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import Engine, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost.store import belonging, schema
 from gatepost.store.adoption import adopt
@@ -36,13 +35,13 @@ from gatepost.store.connection import (
     sqlite_engine,
 )
 from gatepost.store.health import Damage, Health
-from gatepost.store.hot import compile_once
 from gatepost.store.identity import Identity
 from gatepost.store.instance import check_alone
 from gatepost.store.keys import LINKS, KeysError, StoreKeys
 from gatepost.store.keys import load as load_keys
 from gatepost.store.lock import FileLock
 from gatepost.store.private import make_private_folder, open_own
+from gatepost.store.remarks import note_first
 from gatepost.store.tables.ledger import meta
 from gatepost.store.transaction import BatchOp, Tx
 from gatepost.store.trouble import (
@@ -79,10 +78,6 @@ T = TypeVar("T")
 _READERS = 2
 _NEWEST_LINKS = "links.key"  # the fingerprint of the key that links were last made with
 _TURNS_TO_EMPTY = 10  # until readers are out of the log
-_CLAIM_STORE = {
-    "sqlite": sqlite.insert(meta).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(meta).on_conflict_do_nothing(),
-}
 
 
 class Store:
@@ -338,10 +333,8 @@ def _check_keys(tx: Tx, *, serves: bool) -> None:
     of who `serves`, for commands may run where a new key has not been copied to yet.
     """
     ours = tx.keys.fingerprints()
-    rows = [{"name": name, "value": fingerprint} for name, fingerprint in ours.items()]
     links = tx.keys.link_fingerprints()
-    rows.append({"name": _NEWEST_LINKS, "value": links[0]})
-    compile_once(_CLAIM_STORE[tx.dialect], tx.dialect).executemany(tx, rows)
+    note_first(tx, {**ours, _NEWEST_LINKS: links[0]})
     found = dict(tx.connection.execute(select(meta.c.name, meta.c.value)).all())
     cure = "restore it from the backup, or copy it from another gateway on the same store"
     for name, fingerprint in ours.items():

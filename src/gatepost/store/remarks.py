@@ -6,6 +6,7 @@ at once, one hears yes.
 *Fails:* whatever the database raises.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,6 +23,10 @@ def _upsert(statement: Any) -> Any:
     )
 
 
+_NOTE_FIRST = {
+    "sqlite": sqlite.insert(meta).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(meta).on_conflict_do_nothing(),
+}
 _NOTE = {
     "sqlite": _upsert(sqlite.insert(meta)),
     "postgresql": _upsert(postgresql.insert(meta)),
@@ -32,3 +37,9 @@ def note_change(tx: Tx, name: str, value: str) -> bool:
     """Notes that `name` is now `value`; whether it was anything else before."""
     note = compile_once(_NOTE[tx.dialect], tx.dialect)
     return note.execute(tx, {"name": name, "value": value}) == 1
+
+
+def note_first(tx: Tx, values: Mapping[str, str]) -> None:
+    """Notes values by name, each unless there is one already."""
+    rows = [{"name": name, "value": value} for name, value in values.items()]
+    compile_once(_NOTE_FIRST[tx.dialect], tx.dialect).executemany(tx, rows)

@@ -14,16 +14,11 @@ a private one are not told apart, and so not limited by network: behind a proxy 
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
+
+from gatepost.mail.peer import is_near
 
 _MOST_KEYS = 50_000
-_NOT_TOLD_APART = [
-    ip_network(network)
-    for network in (
-        "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16",
-        "100.64.0.0/10", "::1/128", "fc00::/7", "fe80::/10",
-    )
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +71,6 @@ def network_of(ip: str) -> str:
     except ValueError:
         return ""
     parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    if any(parsed in network for network in _NOT_TOLD_APART):
+    if is_near(parsed):
         return ""
     return parsed.packed[:7].hex() if parsed.version == 6 else str(parsed)

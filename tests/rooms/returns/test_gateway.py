@@ -116,12 +116,17 @@ async def test_a_bounce_to_the_return_path_ends_the_mailing(tmp_path):
         assert [one.recipients for one in upstream.taken[2:]] == [[BO]]
 
 
+def mailto_of(copy):
+    """Address and subject by which a copy says that it can be left."""
+    header = copy.content.decode()
+    return re.search(r"<mailto:([^?]+)\?subject=([^>]+)>", header).groups()
+
+
 async def test_leaving_by_the_mailto_of_the_copy(tmp_path):
     async with running(tmp_path) as (gateway, upstream):
         await mail(gateway)
         await upstream.wait_for(2)
-        header = copy_to(upstream, ANNA).content.decode()
-        address, subject = re.search(r"<mailto:([^?]+)\?subject=([^>]+)>", header).groups()
+        address, subject = mailto_of(copy_to(upstream, ANNA))
         assert await send_back(gateway, leaving(subject), address, ANNA) == "250 2.0.0"
         await upstream.wait_for(3)
         answer = upstream.taken[2]
@@ -138,8 +143,7 @@ async def test_leaving_by_the_mailto_of_an_old_copy(tmp_path):
     async with running(tmp_path) as (gateway, upstream):
         await mail(gateway)
         await upstream.wait_for(2)
-        header = copy_to(upstream, ANNA).content.decode()
-        address, subject = re.search(r"<mailto:([^?]+)\?subject=([^>]+)>", header).groups()
+        address, subject = mailto_of(copy_to(upstream, ANNA))
         path = tmp_path / "config.toml"
         now = path.read_text()
         for new in ('unsubscribe_mailto = "off@acme.example"', ""):

@@ -107,7 +107,9 @@ OFTEN = {
     "give up": lambda tx: queue.give_up(tx, range(30_000, 30_100), "too late"),
     "thawed mail": campaigns.release_thawed,
     "whether mail is thawed": campaigns.has_thawed,
-    "mail that is configured again": lambda tx: queue.configured_again(tx, lambda *_, bulk: bulk),
+    "mail that is configured again": lambda tx: queue.configured_again(
+        tx, lambda *said: said[-1] == "bulk"
+    ),
     "release of it": lambda tx: queue.release_known(tx, range(30_000, 30_100)),
     "end of a quarantine": quarantine.expire,
     "end of contents": lambda tx: content.purge(tx, tx.now),

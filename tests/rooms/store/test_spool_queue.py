@@ -6,6 +6,7 @@ import pytest
 
 from gatepost.mail.address import parse
 from gatepost.mail.recipient_state import State
+from gatepost.mail.stream import Kind
 from gatepost.mail.verdict import Disposition, Reason, Verdict
 from gatepost.store import campaigns, ids, people
 from gatepost.store.campaigns import FROZEN
@@ -119,7 +120,7 @@ def test_what_is_held_by_hand_does_not_go_on_by_itself(store, rule, address):
     change(store, tables.recipient, {"rule": rule}, id=number)
     assert store.write_now(lambda tx: queue.hold(tx, [number])) == [number]
     assert store.write_now(campaigns.release_thawed) == 0
-    assert not store.read_now(lambda tx: queue.configured_again(tx, lambda *_, **__: True))
+    assert not store.read_now(lambda tx: queue.configured_again(tx, lambda *_: True))
     assert store.write_now(lambda tx: queue.release_known(tx, [number])) == 0
     assert rows_of(store, tables.recipient, id=number)[0]["state"] == "held"
 
@@ -129,12 +130,12 @@ def test_what_was_held_for_the_configuration_goes_on_with_it(store):
     change(store, tables.recipient, {"rule": queue.UNCONFIGURED}, id=number)
     asked = []
 
-    def knows(*names, bulk):
-        asked.append((*names, bulk))
+    def knows(*said):
+        asked.append(said)
         return len(asked) > 1
 
     found = [store.read_now(lambda tx: list(queue.configured_again(tx, knows))) for _ in range(2)]
-    assert (found, asked) == ([[], [number]], [("newsletter", "acme", True)] * 2)
+    assert (found, asked) == ([[], [number]], [("newsletter", "acme", Kind.BULK)] * 2)
     assert store.write_now(lambda tx: queue.release_known(tx, [number])) == 1
     assert number in {row.id for row in claim(store)}
 

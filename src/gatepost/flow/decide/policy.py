@@ -14,7 +14,7 @@ from gatepost.flow.decide.case import Case
 from gatepost.flow.decide.rules import decide
 from gatepost.mail.address import Address
 from gatepost.mail.sender import Sender
-from gatepost.mail.stream import Stream
+from gatepost.mail.stream import Kind, Stream
 from gatepost.mail.verdict import Verdict
 
 
@@ -60,17 +60,20 @@ class Policy:
             return self.upstream_of(known)
         return whose.upstream if whose else ""
 
-    def knows(self, stream: str, sender: str, *, bulk: bool) -> bool:
+    def knows(self, stream: str, sender: str, kind: Kind) -> bool:
         """Whether mail that was taken for these names can go as what it was taken for.
 
-        Bulk mail needs the stream's and the sender's words: nobody can leave a mailing without.
-        And they must belong together: who leaves a stream leaves it with the sender it has now.
-        Other mail does not become bulk on its way: nobody was found for its links to stand for.
+        What we write ourselves has no stream, and needs none. Bulk mail needs the stream's and
+        the sender's words: nobody can leave a mailing without. And they must belong together: who
+        leaves a stream leaves it with the sender it has now. Other mail does not become bulk on
+        its way: nobody was found for its links to stand for.
         """
-        known = self.streams.get(stream)
-        if known is None or known.is_bulk is not bulk:
+        if not stream:
+            return True
+        known, is_bulk = self.streams.get(stream), kind is Kind.BULK
+        if known is None or known.is_bulk is not is_bulk:
             return False
-        return not bulk or (known.sender == sender and sender in self.senders)
+        return not is_bulk or (known.sender == sender and sender in self.senders)
 
     def needs_standing(self, stream: str) -> bool:
         """Whether a decision on `stream` looks at the ledger: it is about a sender's mail."""

@@ -218,7 +218,7 @@ def reroute(tx: Tx, upstream: str, route_of: Callable[[str, str], str]) -> int:
 def configured_again(tx: Tx, knows: Callable[..., bool]) -> "array[int]":
     """The ids of what was held because its stream or sender was not configured, and is now.
 
-    `knows(stream, sender, bulk=...)` says so. Looks at all that is set aside, so it is for a
+    `knows(stream, sender, kind)` says so. Looks at all that is set aside, so it is for a
     reader.
     """
     found = array("q")
@@ -226,7 +226,7 @@ def configured_again(tx: Tx, knows: Callable[..., bool]) -> "array[int]":
     origin = tables.recipient.join(tables.submission, _s.id == _r.submission)
     kinds = select(_s.stream, _s.sender, _s.kind).select_from(origin).where(held).distinct()
     for stream, sender, kind in tx.connection.execute(kinds).all():
-        if knows(stream, sender, bulk=kind == Kind.BULK):
+        if knows(stream, sender, Kind(kind)):
             same = (_s.stream == stream) & (_s.sender == sender) & (_s.kind == kind)
             rows = tx.connection.execute(select(_r.id).select_from(origin).where(held, same))
             found.extend(rows.scalars())
